@@ -1,0 +1,226 @@
+"""What can be configured: one class a section, each value checked where it is declared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal, cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+from streamer.core.codes import MAPPABLE, State
+from streamer.core.model import SECOND, Settings
+
+_SIZES = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _size(value: object) -> object:
+    match = re.fullmatch(r"\s*(\d+)\s*([KMG]?i?B)?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
+    return int(match[1]) * _SIZES[(match[2] or "B").upper()] if match else value
+
+
+def _span(value: object) -> object:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value) if isinstance(value, str) else None
+    return float(match[1]) * _SPANS[match[2] or "s"] if match else value
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`HOST:PORT` (or `[v6]:PORT`) as host and port; ValueError otherwise."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+Seconds = Annotated[float, BeforeValidator(_span), Field(gt=0, le=10 * 365 * 86_400)]
+Bytes = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Code = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Kafka(_Section):
+    """Where the records go. `sasl_*` and `ssl_*` are aiokafka's own names; files are PEM."""
+
+    bootstrap_servers: str = "localhost:9092"
+    events_topic: str = "agent-state-changed"
+    state_topic: str = "agent-state"
+    feed_topic: str = "agent-state-feed"
+    rejected_topic: str = "agent-state-rejected"
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    compression_type: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] = "PLAIN"
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+    sasl_plain_password_env: str | None = None
+    sasl_plain_password_file: Path | None = None
+    sasl_kerberos_service_name: str = "kafka"
+    sasl_kerberos_domain_name: str | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Kafka:
+        topics = (self.events_topic, self.state_topic, self.feed_topic, self.rejected_topic)
+        if len(set(topics)) < len(topics):
+            raise ValueError("each topic needs a name of its own")
+        for topic in topics:
+            if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+                raise ValueError(f"{topic!r} cannot be a topic's name: use letters, digits, '.', '_' and '-'")
+        return self
+
+
+class Http(_Section):
+    """Where the wallboard, metrics and health are served."""
+
+    listen: str = "127.0.0.1:8080"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return split_address(self.listen)
+
+    @model_validator(mode="after")
+    def _listens(self) -> Http:
+        split_address(self.listen)
+        return self
+
+
+class Source(_Section):
+    """One customer's voice platform."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
+    url: str
+    appid: str = ""
+    accesskey: SecretStr | None = None
+    accesskey_env: str | None = None
+    accesskey_file: Path | None = None
+    token: SecretStr | None = None
+    token_env: str | None = None
+    token_file: Path | None = None
+    poll_interval: Seconds = 1.0
+    timezone: str = "Asia/Shanghai"
+    queuename: str = ""
+    extnumber: str = ""
+    state: int | str = 0
+    wrap_up: bool = True
+    codes: dict[Code, str] = {}
+    ca_file: Path | None = None
+    connect_timeout: Seconds = 5.0
+    total_timeout: Seconds = 10.0
+    max_body: Bytes = 64 * 2**20
+    callback_secret: SecretStr | None = None
+    callback_secret_env: str | None = None
+    callback_secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Source:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("url: must be http://host:port or https://host:port")
+        if parts.username or parts.password:
+            raise ValueError("url: must hold no password; use accesskey_env or accesskey_file")
+        if str(self.state).strip() not in ("", "0"):
+            raise ValueError(
+                "state: only 0 (all) can be polled: leaving the filter would look like signing out; remove the key"
+            )
+        if self.poll_interval < 0.1:
+            raise ValueError("poll_interval: at least 0.1 seconds")
+        try:
+            ZoneInfo(self.timezone)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"timezone: {self.timezone!r} is not a known time zone") from error
+        if wrong := sorted(set(self.codes.values()) - MAPPABLE):
+            raise ValueError(f"codes: {wrong[0]!r} is not one of {', '.join(sorted(MAPPABLE))}")
+        return self
+
+
+class Gate(_Section):
+    """When is a mass absence believed?"""
+
+    absent_min: Annotated[int, Field(ge=0)] = 3
+    absent_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    confirm_polls: Annotated[int, Field(ge=1)] = 3
+    max_delay: Seconds = 60.0
+
+
+class StateRetention(_Section):
+    """How long a signed-out extension keeps its record."""
+
+    forget_after: Seconds = 30 * 86_400.0
+
+
+class Feed(_Section):
+    """The feed topic's rhythm."""
+
+    heartbeat: Seconds = 10.0
+
+
+class Outbox(_Section):
+    """What waits while Kafka is away."""
+
+    path: Path | None = None
+    max_bytes: Bytes = 256 * 2**20
+
+
+class Cluster(_Section):
+    """Several instances that share the sources."""
+
+    group: str = "streamer"
+    instance: str = ""
+    slots: Annotated[int, Field(ge=1, le=1024)] = 32
+    session_timeout: Seconds = 6.0
+
+
+class Config(_Section):
+    """The whole configuration, secrets resolved."""
+
+    kafka: Kafka = Kafka()
+    http: Http = Http()
+    sources: tuple[Source, ...] = Field(min_length=1)
+    cluster: Cluster | None = None
+    outbox: Outbox = Outbox()
+    gate: Gate = Gate()
+    state: StateRetention = StateRetention()
+    feed: Feed = Feed()
+    shutdown_timeout: Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Config:
+        names = [source.name for source in self.sources]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two sources are called {min(doubled)!r}; a name is part of every key")
+        if self.cluster is not None:
+            raise ValueError("cluster: several instances are not supported yet; remove the section")
+        if self.outbox.path is not None:
+            raise ValueError("outbox.path: waiting batches are kept in memory only, for now; remove the key")
+        return self
+
+    def settings(self, source: Source) -> Settings:
+        """What the core needs to know for one source."""
+        return Settings(
+            source=source.name,
+            timezone=source.timezone,
+            codes=cast(dict[int, State], dict(source.codes)),
+            absent_min=self.gate.absent_min,
+            absent_share=self.gate.absent_share,
+            confirm_polls=self.gate.confirm_polls,
+            max_delay_ms=round(self.gate.max_delay * SECOND),
+            forget_after_ms=round(self.state.forget_after * SECOND),
+        )
+
+    def digest(self) -> str:
+        """16 hex digits that differ where two instances' files differ; no secret goes into it."""
+        public = self.model_dump(mode="json", exclude={"http", "cluster"})
+        return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]

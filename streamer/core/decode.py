@@ -1,0 +1,228 @@
+"""An answer's rows → a snapshot, and the rows that could not be understood.
+
+Every shape that the vendor's pages and public clients show is taken: numbers as text and text as numbers, null and
+zero dates, unknown codes and fields, duplicates. A row that cannot be understood is set aside with its reason and
+takes no other row with it; its extension is remembered as `unread`, so that it counts neither as present nor as absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from streamer.core.codes import canonical
+from streamer.core.envelope import Opened
+from streamer.core.model import SECOND, RejectedRow, Seat, Settings, Snapshot
+
+EXTENSION = re.compile(r"[0-9A-Za-z_.*#+@-]{1,64}")
+"""What can be part of a Kafka key `source/extension` without ambiguity; the vendor's are digits."""
+
+LONGEST_TEXT = 1024
+"""Characters of a group's or an agent's name; a longer one is not a name."""
+
+LARGEST_NUMBER = 2**53
+"""JSON numbers beyond this are not the same number everywhere."""
+
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+_row = msgspec.json.Decoder(dict[str, Any])
+_STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})")
+_NUMBER = re.compile(r"[+-]?\d{1,16}(\.0+)?")
+
+
+class Misunderstood(Exception):
+    """A field of a row is not what it should be: `field`, and what is wrong with it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
+def decode(
+    opened: Opened,
+    requested_at: int,
+    answered_at: int,
+    settings: Settings,
+    before: Mapping[bytes, Seat],
+) -> Snapshot:
+    """The snapshot of one usable answer.
+
+    `requested_at` and `answered_at` are unix milliseconds of our clock; `before` is `by_bytes` of the previous
+    snapshot: a row with the same bytes is not decoded again.
+    """
+    zone = ZoneInfo(settings.timezone)
+    seats: dict[tuple[str, str], tuple[Seat, int, bytes]] = {}
+    by_bytes: dict[bytes, Seat] = {}
+    rejected: list[RejectedRow] = []
+    unread: set[str] = set()
+    anonymous = 0
+    for index, raw in enumerate(_rows.decode(opened.result) if opened.result != b"null" else ()):
+        data = bytes(raw)
+        seat = before.get(data)
+        if seat is None:
+            try:
+                seat = _seat(data, settings, zone)
+            except Misunderstood as error:
+                extension = _extension_of(data)
+                path = f"result[{index}].{error.field}".rstrip(".")
+                rejected.append(RejectedRow("row", str(error), path, extension, data))
+                anonymous += extension is None
+                if extension is not None:
+                    unread.add(extension)
+                continue
+        by_bytes[data] = seat
+        _keep_newest(seats, seat, index, data, rejected)
+    return Snapshot(
+        source=settings.source,
+        requested_at=requested_at,
+        answered_at=answered_at,
+        reqtime=opened.reqtime,
+        rsptime=opened.rsptime,
+        seats=tuple(seat for seat, _, _ in seats.values()),
+        unread=frozenset(unread),
+        anonymous=anonymous,
+        rejected=tuple(rejected),
+        by_bytes=by_bytes,
+    )
+
+
+def _keep_newest(
+    seats: dict[tuple[str, str], tuple[Seat, int, bytes]],
+    seat: Seat,
+    index: int,
+    data: bytes,
+    rejected: list[RejectedRow],
+) -> None:
+    """Two rows for one (group, extension): the newest stamps win; a loser that differs is rejected."""
+    key = (seat.group, seat.extension)
+    rival = seats.get(key)
+    if rival is None:
+        seats[key] = (seat, index, data)
+        return
+    if rival[0] == seat:
+        return
+    (winner, _, _), (_, lost_at, lost) = sorted(
+        (rival, (seat, index, data)), key=lambda r: (newest_stamps(r[0]), r[2]), reverse=True
+    )
+    seats[key] = (winner, index, data) if winner is seat else rival
+    reason = f"a second row for group {seat.group!r} that differs; the one with the newer stamps counts"
+    rejected.append(RejectedRow("row", reason, f"result[{lost_at}]", seat.extension, lost))
+
+
+def newest_stamps(seat: Seat) -> tuple[int, ...]:
+    """The seat's stamps, newest first, as a sort key; 0 for those it does not hold."""
+    return tuple(sorted((seat.offered_at or 0, seat.answered_at or 0, seat.status_changed_at or 0), reverse=True))
+
+
+def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
+    try:
+        row = _row.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Misunderstood("", "not an object" if data[:1] != b"{" else f"not JSON: {error}") from error
+    state_code = _integer(row, "state")
+    status_code = _integer(row, "status")
+    if state_code is None and status_code is None:
+        raise Misunderstood("state", "neither state nor status holds a code")
+    return Seat(
+        group=_text(row, "queuename"),
+        extension=_extension(row),
+        agent=_text(row, "seatsname", missing=""),
+        state=canonical(state_code, status_code, settings.codes),
+        state_code=state_code,
+        status_code=status_code,
+        offered_at=_stamp(row, "lastassigntime", zone),
+        answered_at=_stamp(row, "lastanswertime", zone),
+        status_changed_at=_stamp(row, "seatschangetime", zone),
+        calls_answered=_counter(row, "callsanswered"),
+        no_answer_count=_counter(row, "noanswercount"),
+        wrap_up_s=_counter(row, "wrapuptime"),
+    )
+
+
+def _extension_of(data: bytes) -> str | None:
+    try:
+        return _extension(_row.decode(data))
+    except (Misunderstood, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _extension(row: dict[str, Any]) -> str:
+    value = row.get("extnumber")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Misunderstood("extnumber", "not an extension number")
+    text = str(value).strip() if isinstance(value, str) or abs(value) <= LARGEST_NUMBER else ""
+    if not EXTENSION.fullmatch(text):
+        raise Misunderstood("extnumber", "not an extension number")
+    return text
+
+
+def _text(row: dict[str, Any], field: str, missing: str | None = None) -> str:
+    value = row.get(field)
+    if value is None and missing is not None:
+        return missing
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Misunderstood(field, "not a name")
+    text = str(value)
+    if len(text) > LONGEST_TEXT:
+        raise Misunderstood(field, f"longer than {LONGEST_TEXT} characters")
+    return text
+
+
+def _integer(row: dict[str, Any], field: str) -> int | None:
+    value = row.get(field)
+    if isinstance(value, str):
+        value = value.strip()
+        if value == "":
+            return None
+        if not _NUMBER.fullmatch(value):
+            raise Misunderstood(field, "not a number")
+        value = int(value.split(".")[0])
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Misunderstood(field, "not a whole number")
+    if abs(value) > LARGEST_NUMBER:
+        raise Misunderstood(field, "too large a number")
+    return value
+
+
+def _counter(row: dict[str, Any], field: str) -> int | None:
+    value = _integer(row, field)
+    if value is not None and value < 0:
+        raise Misunderstood(field, "a negative count")
+    return value
+
+
+def _stamp(row: dict[str, Any], field: str, zone: ZoneInfo) -> int | None:
+    value = row.get(field)
+    if value is None or value in (0, "0"):
+        return None
+    if not isinstance(value, str):
+        raise Misunderstood(field, "not a time")
+    try:
+        return _moment(value.strip(), zone)
+    except ValueError:
+        raise Misunderstood(field, "not a time") from None
+
+
+@lru_cache(maxsize=65_536)
+def _moment(text: str, zone: ZoneInfo) -> int | None:
+    """Unix milliseconds of a local stamp; None for the vendor's ways of writing «never»: empty, zeros, the epoch."""
+    if not text or text.startswith("0000-00-00"):
+        return None
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    naive = datetime.fromisoformat(f"{match[1]} {match[2]}")
+    if naive.year <= 1970:
+        return None
+    return int(naive.replace(tzinfo=zone).astimezone(UTC).timestamp()) * SECOND

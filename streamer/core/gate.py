@@ -1,0 +1,77 @@
+"""May an absence be believed? A row that is missing from one answer is not yet a sign-out.
+
+Rules (contract, [gate]; `max_delay` bounds how late a real mass sign-out may be told):
+
+| what is missing                                                     | believed                                       |
+| --- | --- |
+| an extension one of whose rows could not be read                    | never by this poll                             |
+| extensions that vanished when rows without an extension turned up   | once that count has fallen again               |
+| at most max(absent_min, absent_share × known) extensions newly      | at once                                        |
+| more than that                                                      | after confirm_polls good polls or max_delay    |
+
+Absences that wait are all believed together with the oldest of them, as soon as it is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Set
+
+import msgspec
+
+from streamer.core.model import AgentState, Settings
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of the missing extensions.
+
+    `believed`: told now. `waiting`: too many at once, until later polls agree. `suspects`: perhaps behind a row
+    that did not tell its extension.
+    `held`: all that are not believed, those with an unreadable row of their own among them.
+    """
+
+    believed: frozenset[str]
+    waiting: frozenset[str]
+    suspects: frozenset[str]
+    held: frozenset[str]
+
+
+def judge(
+    missing: Mapping[str, AgentState],
+    known: int,
+    now: int,
+    unread: Set[str],
+    anonymous: tuple[int, int],
+    suspects: Collection[str],
+    settings: Settings,
+) -> Verdict:
+    """What to believe of the `missing` extensions (those with seats that this poll does not show at all or in part).
+
+    `known` counts the extensions with seats before this poll; `now` is the end of its window; `anonymous` is the count
+    of rows without an extension in the poll before and in this one; `suspects` are those held for that reason so far.
+    """
+    before, present = anonymous
+    fresh = {name for name, agent in missing.items() if agent.absent_since is None}
+    if present > before:
+        suspected = frozenset(suspects) | fresh
+    elif present < before:
+        suspected = frozenset[str]()
+    else:
+        suspected = frozenset(suspects)
+    suspected &= frozenset(missing)
+    candidates = {n: a for n, a in missing.items() if n not in unread and n not in suspected}
+    few = max(settings.absent_min, int(settings.absent_share * known))
+    believable = len(candidates) <= few or any(_due(agent, now, settings) for agent in candidates.values())
+    believed = frozenset(candidates if believable else ())
+    return Verdict(
+        believed=believed,
+        waiting=frozenset(candidates) - believed,
+        suspects=suspected,
+        held=frozenset(missing) - believed,
+    )
+
+
+def _due(agent: AgentState, now: int, settings: Settings) -> bool:
+    """Has this absence, seen once more now, been confirmed or waited for long enough?"""
+    if agent.absent_polls + 1 >= settings.confirm_polls:
+        return True
+    return agent.absent_since is not None and now - agent.absent_since >= settings.max_delay_ms
