@@ -1,0 +1,237 @@
+"""Arguments → configuration → command → exit code. The only module that reads the environment.
+
+Exit codes: 0 done · 1 a check failed or a shutdown left work undone · 2 wrong usage or configuration · 3 Kafka (for
+`record`: the source) refused us for good · 4 fenced by another instance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from streamer.config import Config
+from streamer.configure import load
+from streamer.errors import StreamerError
+
+Command = Callable[[argparse.Namespace, Console], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. `sys.exit` is called by the console script."""
+    parsed = parser().parse_args(arguments)
+    out = Console(highlight=False, emoji=False)
+    try:
+        return parsed.command(parsed, out)
+    except StreamerError as error:
+        _complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does: that is no error, but nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _complain(error: StreamerError) -> None:
+    lines = [line for line in str(error).splitlines() if line]
+    print("streamer: " + " ".join(lines), file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="streamer", description="Turns a call centre's pollable extension status into events on Kafka."
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str, *, config: bool = True) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(command=command)
+        if config:
+            made.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
+            _overrides(made)
+        return made
+
+    p = add("demo", _demo, "everything on one machine, nothing to install", config=False)
+    p.add_argument("--agents", type=_count, default=40, metavar="N")
+    p.add_argument("--duration", type=_seconds, metavar="S", help="seconds; until Ctrl-C without it")
+    p.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="the wallboard (port 0: any)")
+    p.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a real Kafka; an embedded one without it")
+
+    p = add("run", _run, "poll, compare, publish")
+    p.add_argument("--record", type=Path, metavar="FILE", help="also keep what the vendor answers, for `replay`")
+
+    add("check", _check, "say line by line whether everything is in order")
+
+    p = add("tail", _tail, "print events as they are committed")
+    p.add_argument("--from", dest="begin", choices=("beginning", "end"), default="end")
+    p.add_argument("--extension", metavar="X")
+    p.add_argument("--json", action="store_true")
+
+    p = add("state", _state, "print the current state of every extension")
+    p.add_argument("--json", action="store_true")
+
+    p = add("simulate", _simulate, "the vendor's API over an invented call-centre floor", config=False)
+    p.formatter_class = argparse.RawDescriptionHelpFormatter
+    p.epilog = _faults_help()
+    p.add_argument("--host", default="127.0.0.1")
+    p.add_argument("--port", type=int, default=18080, metavar="P")
+    p.add_argument("--agents", type=_count, default=300, metavar="N")
+    p.add_argument("--seed", type=int, default=0, metavar="S")
+    p.add_argument("--floor", default="default", metavar="NAME", help="default, brisk, calm, breaks, groups")
+    p.add_argument("--truth", type=Path, metavar="FILE", help="what truly happens, a JSON object a line")
+    p.add_argument("--faults", default="", metavar="RULES", help="what goes wrong, see below")
+
+    p = add("record", _record, "poll one source and keep what the vendor answers")
+    p.add_argument("--source", required=True, metavar="NAME")
+    p.add_argument("--out", type=Path, required=True, metavar="FILE", help="compressed if it ends in .gz")
+
+    p = add("replay", _replay, "print the events that `run` would have published for recorded answers", config=False)
+    p.add_argument("recordings", type=Path, nargs="+", metavar="RECORDING")
+    p.add_argument("--config", type=Path, metavar="FILE", help="for time zones, codes and the gate's settings")
+    p.add_argument("--json", action="store_true", help="one event a line and nothing else")
+    p.add_argument("--state", action="store_true", help="what every extension is in at the end, not the events")
+    _overrides(p)
+
+    p = add("schemas", _schemas, "print the published JSON Schemas", config=False)
+    p.add_argument("--check", type=Path, metavar="DIR", help="check a directory of older ones for compatibility")
+    return top
+
+
+def _overrides(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="instead of kafka.bootstrap_servers")
+    made.add_argument("--listen", metavar="HOST:PORT", help="instead of http.listen")
+    made.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100_000:
+        raise argparse.ArgumentTypeError("between 1 and 100000")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError("a number of seconds above 0")
+    return value
+
+
+def _faults_help() -> str:
+    from streamer.simulator.faults import HELP
+
+    return HELP
+
+
+def _config(parsed: argparse.Namespace) -> Config:
+    """The configuration, with logging set up so that none of its secrets is ever written."""
+    from streamer.commands.sources import secrets_of
+    from streamer.observe import logs
+
+    flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
+    config = load(parsed.config, os.environ, {key: value for key, value in flags.items() if value is not None})
+    logs.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
+    return config
+
+
+def _finish(work: Coroutine[Any, Any, Any]) -> int:
+    asyncio.run(work)
+    return 0
+
+
+def _demo(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.demo import demo
+    from streamer.observe import logs
+
+    logs.configure("warning", (), plain=sys.stderr.isatty())
+    return _finish(
+        demo(
+            out,
+            agents=parsed.agents,
+            duration=parsed.duration,
+            listen=parsed.listen,
+            bootstrap_servers=parsed.bootstrap_servers,
+        )
+    )
+
+
+def _run(parsed: argparse.Namespace, _: Console) -> int:
+    from streamer.commands.serve import run
+
+    return _finish(run(_config(parsed), parsed.record))
+
+
+def _check(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.check import check
+
+    return _finish(check(_config(parsed), out, str(parsed.config)))
+
+
+def _tail(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.topics import tail
+
+    return _finish(tail(_config(parsed), out, begin=parsed.begin, extension=parsed.extension, json=parsed.json))
+
+
+def _state(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.topics import state
+
+    return _finish(state(_config(parsed), out, json=parsed.json))
+
+
+def _simulate(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.simulate import simulate
+
+    return _finish(
+        simulate(
+            out,
+            host=parsed.host,
+            port=parsed.port,
+            agents=parsed.agents,
+            seed=parsed.seed,
+            floor=parsed.floor,
+            truth=parsed.truth,
+            faults=parsed.faults,
+        )
+    )
+
+
+def _record(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.record import record
+
+    count = asyncio.run(record(_config(parsed), parsed.source, parsed.out))
+    out.print(f"{count} answers kept in {parsed.out}", soft_wrap=True)
+    return 0
+
+
+def _replay(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer.commands.replay import run
+
+    config = _config(parsed) if parsed.config else None
+    run(parsed.recordings, config, json=parsed.json, state=parsed.state, out=out)
+    return 0
+
+
+def _schemas(parsed: argparse.Namespace, out: Console) -> int:
+    from streamer import schemas
+    from streamer.errors import CheckFailed
+
+    if parsed.check is None:
+        for name in schemas.names():
+            out.file.write(schemas.text(name).rstrip() + "\n")
+        return 0
+    if findings := schemas.check_directory(parsed.check):
+        for finding in findings:
+            out.print(finding, markup=False, soft_wrap=True)
+        raise CheckFailed(f"{len(findings)} incompatible changes", "make the field optional, or raise schema_version")
+    out.print(f"compatible with every schema in {parsed.check}", soft_wrap=True)
+    return 0

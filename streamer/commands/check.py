@@ -1,0 +1,114 @@
+"""`check`: is everything in order for `run`? One line a fact. Publishes and creates nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from rich.console import Console
+
+from streamer.commands.lines import clean
+from streamer.commands.sources import clients
+from streamer.config import Config, Source
+from streamer.core.decode import decode
+from streamer.core.merge import state_of
+from streamer.errors import CheckFailed, KafkaError, StreamerError
+from streamer.kafka import rights, topics
+from streamer.kafka.connection import Connection
+from streamer.runtime.clock import SystemClock
+from streamer.vendor.client import VendorClient
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One fact: `ok`, `warning` or `failed`."""
+
+    verdict: str
+    what: str
+    text: str
+    remedy: str = ""
+
+
+async def check(config: Config, out: Console, where: str) -> None:
+    """Print every line; CheckFailed counts the failures."""
+    lines = [Line("ok", "configuration", f"{where}: {len(config.sources)} sources")]
+    if config.kafka.delivery == "at_least_once":
+        lines.append(
+            Line(
+                "warning",
+                "delivery",
+                "at_least_once: a consumer may see an event twice",
+                'kafka.delivery = "exactly_once" where the broker has transactions',
+            )
+        )
+    vendor, kafka = await asyncio.gather(_vendor(config), _kafka(config))
+    lines += [*vendor, *kafka]
+    for line in lines:
+        _print(out, line)
+    failed = sum(line.verdict == "failed" for line in lines)
+    if failed:
+        raise CheckFailed(f"{failed} of {len(lines)} checks failed")
+
+
+def _print(out: Console, line: Line) -> None:
+    colour = {"ok": "green", "warning": "yellow", "failed": "red"}[line.verdict]
+    remedy = f" [dim]→ {clean(line.remedy)}[/]" if line.remedy else ""
+    out.print(
+        f"[{colour}]{line.verdict:<7}[/] {clean(line.what)}: {clean(line.text)}{remedy}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _failure(what: str, error: StreamerError) -> Line:
+    return Line("failed", what, error.problem, error.remedy or "see the README")
+
+
+async def _vendor(config: Config) -> list[Line]:
+    warnings: list[str] = []
+    async with clients(config, SystemClock(), warnings.append) as made:
+        lines = await asyncio.gather(*(_source(config, source, made[source.name]) for source in config.sources))
+    return [*(Line("warning", "vendor", text) for text in warnings), *lines]
+
+
+async def _source(config: Config, source: Source, client: VendorClient) -> Line:
+    what = f"source {source.name}"
+    try:
+        polled = await client.poll()
+    except StreamerError as error:
+        return _failure(what, error)
+    snapshot = decode(polled.opened, polled.requested_at, polled.answered_at, config.settings(source), {})
+    extensions = {seat.extension for seat in snapshot.seats}
+    calls = sum(state_of([seat]) == "talking" for seat in snapshot.seats)
+    text = (
+        f"logged in and polled in {polled.answered_at - polled.requested_at} ms: "
+        f"{len(snapshot.seats)} rows, {len(extensions)} extensions, {calls} talking"
+    )
+    if snapshot.rejected:
+        first = snapshot.rejected[0]
+        return Line(
+            "warning",
+            what,
+            f"{text}; {len(snapshot.rejected)} rows not understood, the first: {first.path}: {first.reason}",
+            f"`run` puts them on {config.kafka.rejected_topic}",
+        )
+    return Line("ok", what, text)
+
+
+async def _kafka(config: Config) -> list[Line]:
+    try:
+        connection = Connection(config.kafka, client_id="streamer-check")
+        await connection.probe()
+    except StreamerError as error:
+        return [_failure("Kafka", error)]
+    lines = [Line("ok", "Kafka", f"{connection.where} answers, log-in accepted")]
+    try:
+        lines += map(_topic, await topics.inspect(connection))
+        lines += [Line(*found) for found in await rights.inspect(connection)]
+    except KafkaError as error:
+        lines.append(_failure("Kafka topics", error))
+    return lines
+
+
+def _topic(finding: topics.Finding) -> Line:
+    verdict = {"ok": "ok", "missing": "warning", "warning": "warning", "wrong": "failed"}[finding.verdict]
+    return Line(verdict, f"topic {finding.topic}", finding.text, finding.remedy)

@@ -1,0 +1,120 @@
+"""`demo`: simulator, Kafka, `run` and wallboard on one machine, with nothing to install."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from streamer.commands.lines import event_line, paint
+from streamer.commands.serve import serve, stopping_on_signals
+from streamer.config import Config
+from streamer.configure import build
+from streamer.core import wire
+from streamer.core.model import AgentState, AgentStateChanged, Snapshot
+from streamer.kafka.connection import Connection
+from streamer.kafka.embedded import embedded_broker
+from streamer.kafka.store import KafkaStore
+from streamer.observe.metrics import states_by_name
+from streamer.runtime.ports import Silent
+from streamer.simulator.server import serve as simulate
+
+SUMMARY_EVERY = 5.0
+"""Seconds between two summary lines."""
+
+RATE_OVER = 10.0
+"""Seconds over which events a second are counted."""
+
+
+class Narrator(Silent):
+    """Prints a line for each committed event; `summary` tells how the floor stands."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._agents: dict[str, AgentState] = {}
+        self._times: deque[float] = deque()
+        self._polled = 0.0
+        self._began = time.monotonic()
+
+    def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
+        self._polled = time.monotonic()
+
+    def committed(
+        self,
+        source: str,
+        events: Sequence[AgentStateChanged],
+        states: Sequence[AgentState],
+        forgotten: Sequence[str],
+        at: int,
+    ) -> None:
+        self._agents.update({agent.extension: agent for agent in states})
+        for event in events:
+            self._times.append(time.monotonic())
+            self._out.print(event_line(wire.event(event)), highlight=False, soft_wrap=True)
+
+    def summary(self) -> str:
+        """Extensions, states, events a second, age of the last poll."""
+        now = time.monotonic()
+        while self._times and self._times[0] < now - RATE_OVER:
+            self._times.popleft()
+        states = ", ".join(f"{count} {paint(state)}" for state, count in states_by_name(self._agents).items())
+        rate = len(self._times) / max(1.0, min(RATE_OVER, now - self._began))
+        age = f"{now - self._polled:.1f} s ago" if self._polled else "not yet"
+        return f"[bold]── {len(self._agents)} extensions: {states} · {rate:.1f} events/s · last poll {age}[/]"
+
+
+async def demo(
+    out: Console, *, agents: int, duration: float | None, listen: str, bootstrap_servers: str | None
+) -> None:
+    """Run the whole set-up until interrupted, or for `duration` seconds."""
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stopping_on_signals())
+        address = bootstrap_servers or stack.enter_context(embedded_broker())
+        simulator = await simulate(agents=agents, seed=int(time.time()))
+        try:
+            config = _config(simulator.url, address, listen, embedded=bootstrap_servers is None)
+            await _show(out, config, stop, duration, managed=bootstrap_servers is not None)
+        finally:
+            await simulator.close()
+
+
+def _config(vendor: str, kafka: str, listen: str, *, embedded: bool) -> Config:
+    return build(
+        {
+            "kafka": {"bootstrap_servers": kafka, "delivery": "at_least_once" if embedded else "exactly_once"},
+            "http": {"listen": listen},
+            "sources": [{"name": "demo", "url": vendor, "appid": "app-1", "accesskey": "key-1"}],
+        },
+        {},
+    )
+
+
+async def _show(out: Console, config: Config, stop: asyncio.Event, duration: float | None, *, managed: bool) -> None:
+    narrator = Narrator(out)
+    store = KafkaStore(Connection(config.kafka), managed=managed)
+    started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(config, store, stop, narrator, started=started))
+    telling = asyncio.create_task(_tell(out, config, narrator, started))
+    try:
+        await asyncio.wait([serving], timeout=duration)
+        stop.set()
+        await serving
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+    out.print(narrator.summary(), highlight=False, soft_wrap=True)
+
+
+async def _tell(out: Console, config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
+    address = await started
+    out.print(f"wallboard  [bold underline]{address}/[/]", highlight=False, soft_wrap=True)
+    out.print(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}", highlight=False)
+    if config.kafka.delivery == "at_least_once":
+        out.print("[dim]           embedded, without transactions: at least once[/]")
+    while True:
+        await asyncio.sleep(SUMMARY_EVERY)
+        out.print(narrator.summary(), highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""Reads our own topics as a consumer does: committed records only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from streamer.kafka.connection import Connection
+from streamer.kafka.restore import partitions_of, read_to_end
+
+
+async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> AsyncIterator[Mapping[str, Any]]:
+    """Every event from there on, for ever; a record that is not JSON comes as {"unreadable": place}."""
+    consumer = connection.consumer()
+    await connection.start(consumer)
+    try:
+        partitions = await partitions_of(connection, consumer, connection.config.events_topic)
+        consumer.assign(partitions)
+        if begin == "beginning":
+            await connection.call(consumer.seek_to_beginning(*partitions), "seek")
+        else:
+            await connection.call(consumer.seek_to_end(*partitions), "seek")
+        while True:
+            got: dict[Any, list[Any]] = await consumer.getmany(timeout_ms=1000)
+            for records in got.values():
+                for record in records:
+                    yield _json(record)
+            await asyncio.sleep(0)
+    finally:
+        await connection.discard(consumer)
+
+
+async def states(connection: Connection) -> dict[str, Mapping[str, Any]]:
+    """The current record of every extension, by key."""
+    found: dict[str, Mapping[str, Any]] = {}
+    async for record in read_to_end(connection, [connection.config.state_topic]):
+        key = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _json(record)
+    return found
+
+
+def _json(record: Any) -> Mapping[str, Any]:
+    try:
+        value: Any = orjson.loads(record.value or b"")
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, dict) and "extension" in value:
+        return msgspec.convert(value, dict[str, Any])
+    return {"unreadable": f"{record.topic}[{record.partition}]@{record.offset}"}

@@ -1,0 +1,154 @@
+"""Reads the state and feed topics to their true end: what a start, and every unknown commit, is settled with.
+
+The end is asked for with read_uncommitted, then the topics are read with read_committed until it is reached: asked for
+with read_committed it would stop short while another slot's transaction is open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import TopicPartition
+
+from streamer.core.feed import Cursor
+from streamer.core.model import AgentState, Offset
+from streamer.core.wire import milliseconds, read_agent_state
+from streamer.errors import KafkaUnavailable
+from streamer.kafka.connection import Connection
+
+NO_PROGRESS = 60.0
+"""Seconds without a new record after which reading is given up: three times the longest transaction."""
+
+
+class LastFeed(msgspec.Struct, frozen=True):
+    """What a restart needs of a source's last FeedStatus; times in unix ms."""
+
+    cursor: Cursor | None
+    confirmed_until: int | None
+    offset: Offset | None
+    instance: str
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What Kafka holds of some sources. `problems` name the records that were skipped, and why."""
+
+    agents: dict[str, dict[str, AgentState]]
+    feeds: dict[str, LastFeed]
+    problems: tuple[str, ...]
+
+
+async def restore(connection: Connection, sources: Collection[str]) -> Restored:
+    """States and feeds of `sources`; a record that is not ours is skipped and named."""
+    agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
+    problems: list[str] = []
+    async for record in read_to_end(connection, [connection.config.state_topic]):
+        source, _, extension = (record.key or b"").decode("utf-8", "replace").partition("/")
+        if source not in agents:
+            continue
+        if record.value is None:
+            agents[source].pop(extension, None)
+            continue
+        try:
+            agent = read_agent_state(record.value)
+            if (agent.source, agent.extension) != (source, extension):
+                raise ValueError("its key names another extension")
+            agents[source][extension] = agent
+        except (ValueError, msgspec.MsgspecError) as error:
+            problems.append(f"{_place(record)}: not an AgentState: {error}")
+    feeds = await last_feeds(connection, sources, problems)
+    return Restored(agents, feeds, tuple(problems))
+
+
+async def last_feeds(
+    connection: Connection, sources: Collection[str], problems: list[str] | None = None
+) -> dict[str, LastFeed]:
+    """The newest FeedStatus of each of `sources` that has one."""
+    feeds: dict[str, LastFeed] = {}
+    async for record in read_to_end(connection, [connection.config.feed_topic]):
+        source = (record.key or b"").decode("utf-8", "replace")
+        if source not in sources or record.value is None:
+            continue
+        try:
+            feeds[source] = _feed(record.value)
+        except (ValueError, msgspec.MsgspecError) as error:
+            if problems is not None:
+                problems.append(f"{_place(record)}: not a FeedStatus: {error}")
+    return feeds
+
+
+class _Span(msgspec.Struct):
+    min: float
+    max: float
+
+
+class _Feed(msgspec.Struct, tag_field="type", tag="FeedStatus"):
+    cursor: Cursor | None
+    confirmed_until: str | None
+    instance: str
+    clock_offset_s: _Span | None = None
+
+
+_feed_decoder = msgspec.json.Decoder(_Feed)
+
+
+def _feed(value: bytes) -> LastFeed:
+    record = _feed_decoder.decode(value)
+    offset = record.clock_offset_s
+    return LastFeed(
+        cursor=record.cursor,
+        confirmed_until=None if record.confirmed_until is None else milliseconds(record.confirmed_until),
+        offset=offset and Offset(round(offset.min * 1000), round(offset.max * 1000)),
+        instance=record.instance,
+    )
+
+
+def _place(record: Any) -> str:
+    return f"{record.topic}[{record.partition}]@{record.offset}"
+
+
+async def read_to_end(connection: Connection, topics: Sequence[str]) -> AsyncIterator[Any]:
+    """All committed records of `topics`, partition by partition in order, up to the end as it is now."""
+    uncommitted = connection.consumer(committed=False)
+    await connection.start(uncommitted)
+    try:
+        partitions = [tp for topic in topics for tp in await partitions_of(connection, uncommitted, topic)]
+        ends = await connection.call(uncommitted.end_offsets(partitions), "ask for the end of a topic")
+    finally:
+        await connection.discard(uncommitted)
+    consumer = connection.consumer()
+    await connection.start(consumer)
+    try:
+        consumer.assign(partitions)
+        await connection.call(consumer.seek_to_beginning(*partitions), "seek")
+        last_progress = time.monotonic()
+        left = {tp for tp in partitions if ends[tp] > 0}
+        while left:
+            got = await connection.call(consumer.getmany(*left, timeout_ms=200), "read a topic")
+            for records in got.values():
+                for record in records:
+                    yield record
+            reached = {tp for tp in left if await _position(connection, consumer, tp) >= ends[tp]}
+            left -= reached
+            if got or reached:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > NO_PROGRESS:
+                raise KafkaUnavailable(
+                    f"reading {', '.join(sorted({tp.topic for tp in left}))} made no progress for {NO_PROGRESS:.0f} s",
+                    "is a transaction of another program left open on it?",
+                )
+    finally:
+        await connection.discard(consumer)
+
+
+async def partitions_of(connection: Connection, consumer: Any, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic, once the cluster knows them: a topic just created may take a moment."""
+    # The consumer's public methods know a topic only after it was subscribed to, which these never are.
+    found: set[int] = await connection.call(consumer._client._wait_on_metadata(topic), f"find the topic {topic}")
+    return [TopicPartition(topic, number) for number in sorted(found)]
+
+
+async def _position(connection: Connection, consumer: Any, tp: TopicPartition) -> int:
+    return await connection.call(consumer.position(tp), "read a topic")

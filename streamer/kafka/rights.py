@@ -1,0 +1,96 @@
+"""What Kafka lets us do, found out without writing anything.
+
+The broker is asked to list our rights on each topic (KIP-430). Whether transactions are granted shows only in starting
+one producer: with an id of its own that no instance ever runs under, so that nobody is fenced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streamer.errors import KafkaError, KafkaUnavailable
+from streamer.kafka.connection import CALL_TIMEOUT, Connection
+from streamer.kafka.sink import Sink
+from streamer.kafka.topics import wanted
+
+NEEDED = ("READ", "WRITE", "DESCRIBE")
+"""On every topic: events and rejected are only written, but `tail` reads them."""
+
+Found = tuple[str, str, str, str]
+"""verdict, what, text, remedy: as a line of `check` takes them."""
+
+
+async def inspect(connection: Connection) -> list[Found]:
+    """One line for the rights on topics that exist, one for transactions."""
+    lines = await asyncio.to_thread(_topics, connection)
+    if connection.config.delivery == "exactly_once":
+        lines.append(await _transactions(connection))
+    return lines
+
+
+async def _transactions(connection: Connection) -> Found:
+    name = f"{connection.config.state_topic}-slot-check"
+    sink = Sink(connection, name)
+    try:
+        await sink.open()
+    except KafkaError as error:
+        return ("failed", "transactions", error.problem, error.remedy)
+    finally:
+        await sink.close()
+    return ("ok", "transactions", f"granted to {name}", "")
+
+
+def _topics(connection: Connection) -> list[Found]:
+    names = list(wanted(connection.config))
+    admin: Any = AdminClient(librdkafka_options(connection))
+    try:
+        futures: dict[str, Any] = admin.describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=CALL_TIMEOUT
+        )
+    except KafkaException as error:
+        raise KafkaUnavailable(f"Kafka at {connection.where}: could not list our rights: {error}") from None
+    lacking: list[str] = []
+    for name, future in futures.items():
+        try:
+            allowed: list[Any] | None = future.result(CALL_TIMEOUT).authorized_operations
+        except KafkaException:
+            continue  # a topic that is not there, or not ours to see: the topic's own line says so
+        if allowed is None:
+            continue
+        granted = {operation.name for operation in allowed}
+        lacking += [f"{needed} on {name}" for needed in NEEDED if not granted & {needed, "ALL"}]
+    if lacking:
+        return [("failed", "rights", f"we lack {', '.join(lacking)}", "grant the rights that the README lists")]
+    return [("ok", "rights", "read, write and describe on our topics", "")]
+
+
+def librdkafka_options(connection: Connection) -> dict[str, Any]:
+    """The connection's security in librdkafka's words."""
+    c = connection.config
+    options: dict[str, Any] = {
+        "bootstrap.servers": c.bootstrap_servers,
+        "client.id": connection.client_id,
+        "security.protocol": c.security_protocol,
+        "log_level": 0,
+    }
+    if c.security_protocol.startswith("SASL"):
+        options["sasl.mechanism"] = c.sasl_mechanism
+        options["sasl.username"] = c.sasl_plain_username or ""
+        options["sasl.password"] = c.sasl_plain_password.get_secret_value() if c.sasl_plain_password else ""
+        options["sasl.kerberos.service.name"] = c.sasl_kerberos_service_name
+    for name, file in (
+        ("ssl.ca.location", c.ssl_cafile),
+        ("ssl.certificate.location", c.ssl_certfile),
+        ("ssl.key.location", c.ssl_keyfile),
+    ):
+        if file is not None:
+            options[name] = str(file)
+    if c.ssl_password:
+        options["ssl.key.password"] = c.ssl_password.get_secret_value()
+    if not c.ssl_check_hostname:
+        options["ssl.endpoint.identification.algorithm"] = "none"
+    return options

@@ -1,0 +1,55 @@
+"""Kafka as the runtime sees it: topics made ready, one sink a slot, and what is there read back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
+
+from streamer.core.feed import Cursor, Delivery
+from streamer.kafka import topics
+from streamer.kafka.connection import Connection
+from streamer.kafka.restore import Restored, last_feeds, restore
+from streamer.kafka.sink import Sink
+
+SLOTS = 32
+"""Slots outside a group: fixed, so that two deployments on the same topics fence each other."""
+
+
+class KafkaStore:
+    """The records of one deployment. `managed` False leaves the topics to a broker that can neither describe nor
+    create them (the embedded one)."""
+
+    def __init__(self, connection: Connection, *, managed: bool = True) -> None:
+        self.connection = connection
+        self._managed = managed
+
+    @property
+    def delivery(self) -> Delivery:
+        """What readers of the topics may rely on."""
+        return self.connection.config.delivery
+
+    async def prepare(self) -> list[topics.Finding]:
+        """Topics exist and are right; TopicsWrong where they are not."""
+        return await topics.ensure(self.connection) if self._managed else []
+
+    def sink(self, slot: int) -> Sink:
+        """The sink of one slot: its transactional.id makes every earlier holder of the slot a zombie."""
+        if self.delivery == "at_least_once":
+            return Sink(self.connection, None)
+        return Sink(self.connection, f"{self.connection.config.state_topic}-slot-{slot}")
+
+    async def restore(self, sources: Collection[str]) -> Restored:
+        """What is recorded of `sources`, to the true end. Fence their slots first."""
+        return await restore(self.connection, sources)
+
+    async def cursors(self, sources: Collection[str]) -> Mapping[str, Cursor | None]:
+        """The commit cursor of each of `sources`. Fence their slots first."""
+        feeds = await last_feeds(self.connection, sources)
+        return {name: feeds[name].cursor if name in feeds else None for name in sources}
+
+
+def slot_of(source: str, slots: int = SLOTS) -> int:
+    """murmur2(source) mod slots."""
+    hashed: int = murmur2(source.encode())
+    return (hashed & 0x7FFFFFFF) % slots

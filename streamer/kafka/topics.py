@@ -1,0 +1,181 @@
+"""The four topics: created where they are missing, checked where they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from aiokafka import errors
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from streamer.config import Kafka
+from streamer.errors import KafkaRefused, KafkaUnavailable, TopicsWrong
+from streamer.kafka.connection import Connection
+
+PARTITIONS = 12
+"""Of a topic that we create (contract)."""
+
+DAY_MS = 86_400_000
+EVENTS_RETENTION_MS = 30 * DAY_MS
+"""How long events are kept in a topic that we create; `check` warns below (contract)."""
+
+Verdict = Literal["ok", "missing", "warning", "wrong"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was found about one topic: `text` says it, `remedy` what to do unless it is in order."""
+
+    topic: str
+    verdict: Verdict
+    text: str
+    remedy: str = ""
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """A topic as the cluster describes it."""
+
+    partitions: int
+    replicas: int
+    configs: Mapping[str, str]
+
+
+def wanted(config: Kafka) -> dict[str, dict[str, str]]:
+    """Topic → the settings with which we create it."""
+    return {
+        config.events_topic: {"cleanup.policy": "delete", "retention.ms": str(EVENTS_RETENTION_MS)},
+        config.state_topic: {"cleanup.policy": "compact"},
+        config.feed_topic: {"cleanup.policy": "compact"},
+        config.rejected_topic: {"cleanup.policy": "delete"},
+    }
+
+
+def judge(config: Kafka, found: Mapping[str, Topic]) -> list[Finding]:
+    """One finding for each of our topics, and one where events and state cannot be joined."""
+    findings = [_judge_one(name, found.get(name), settings) for name, settings in wanted(config).items()]
+    events, state = found.get(config.events_topic), found.get(config.state_topic)
+    if events and state and events.partitions != state.partitions:
+        findings.append(
+            Finding(
+                config.state_topic,
+                "wrong",
+                f"{state.partitions} partitions, but {config.events_topic} has {events.partitions}: "
+                "they cannot be joined",
+                "create one of them anew with the other's number of partitions",
+            )
+        )
+    return findings
+
+
+def _judge_one(name: str, topic: Topic | None, settings: Mapping[str, str]) -> Finding:
+    if topic is None:
+        return Finding(name, "missing", "is not there yet", "`run` creates it if it has the right to")
+    policy = topic.configs.get("cleanup.policy", "delete")
+    want = settings["cleanup.policy"]
+    if set(policy.replace(" ", "").split(",")) != {want}:
+        why = "states would be lost" if want == "compact" else "all but the newest record of a key would be lost"
+        return Finding(
+            name,
+            "wrong",
+            f"cleanup.policy is {policy}, not {want}: {why}",
+            f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config cleanup.policy={want}",
+        )
+    kept = int(topic.configs.get("retention.ms", "-1"))
+    if "retention.ms" in settings and 0 <= kept < EVENTS_RETENTION_MS:
+        return Finding(
+            name,
+            "warning",
+            f"keeps events for {kept / DAY_MS:.1f} days only",
+            f"retention.ms={EVENTS_RETENTION_MS} keeps them for 30 days",
+        )
+    details = f"{topic.partitions} partitions, {topic.replicas} replicas, {policy}"
+    if topic.replicas >= 3 and topic.configs.get("min.insync.replicas") == "1":
+        return Finding(
+            name, "warning", f"{details}; min.insync.replicas is 1", "min.insync.replicas=2 survives a broker"
+        )
+    return Finding(name, "ok", details)
+
+
+async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
+    """Those of our topics that exist."""
+    names = list(wanted(connection.config))
+    described: list[Any] = await connection.call(admin.describe_topics(names), "describe topics")
+    there: dict[str, tuple[int, int]] = {}
+    for topic in described:
+        code = topic["error_code"]
+        if code == errors.UnknownTopicOrPartitionError.errno:
+            continue
+        if code != 0:
+            raise _refusal(connection, topic["topic"], code)
+        parts = topic["partitions"]
+        there[topic["topic"]] = (len(parts), min((len(p["replicas"]) for p in parts), default=0))
+    if not there:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+    answers: list[Any] = await connection.call(admin.describe_configs(resources), "describe topic settings")
+    configs: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        for code, _, _, name, entries in answer.resources:
+            if code != 0:
+                raise _refusal(connection, name, code)
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
+
+
+def _refusal(connection: Connection, topic: str, code: int) -> KafkaRefused | KafkaUnavailable:
+    kind = errors.for_code(code)
+    if issubclass(kind, errors.TopicAuthorizationFailedError | errors.ClusterAuthorizationFailedError):
+        return KafkaRefused(
+            f"Kafka at {connection.where} denies us the right to describe or create {topic}",
+            "grant the rights that the README lists, or create the topics beforehand",
+        )
+    return KafkaUnavailable(f"Kafka at {connection.where}: {topic}: {kind.__name__}", "see the broker's log")
+
+
+async def inspect(connection: Connection) -> list[Finding]:
+    """What `check` says about the topics; creates nothing."""
+    admin = connection.admin()
+    await connection.start(admin)
+    try:
+        return judge(connection.config, await describe(connection, admin))
+    finally:
+        await connection.discard(admin)
+
+
+async def ensure(connection: Connection) -> list[Finding]:
+    """Create what is missing and refuse (TopicsWrong) what would break a promise; the findings otherwise."""
+    admin = connection.admin()
+    await connection.start(admin)
+    try:
+        found = await describe(connection, admin)
+        missing = [name for name in wanted(connection.config) if name not in found]
+        if missing:
+            await _create(connection, admin, missing, found)
+            found = await describe(connection, admin)
+    finally:
+        await connection.discard(admin)
+    findings = judge(connection.config, found)
+    for finding in findings:
+        if finding.verdict == "wrong":
+            raise TopicsWrong(f"topic {finding.topic}: {finding.text}", finding.remedy)
+    return findings
+
+
+async def _create(connection: Connection, admin: Any, missing: Sequence[str], found: Mapping[str, Topic]) -> None:
+    cluster: Any = await connection.call(admin.describe_cluster(), "describe the cluster")
+    replicas = min(3, len(cluster["brokers"]))
+    config = connection.config
+    # Events and state are joined by partition: the one that is created takes after the one that is there.
+    joined = {config.events_topic: config.state_topic, config.state_topic: config.events_topic}
+    new: list[NewTopic] = []
+    for name in missing:
+        settings = dict(wanted(config)[name])
+        if replicas == 3:
+            settings["min.insync.replicas"] = "2"
+        twin = found.get(joined.get(name, ""))
+        new.append(NewTopic(name, twin.partitions if twin else PARTITIONS, replicas, topic_configs=settings))
+    answer: Any = await connection.call(admin.create_topics(new), "create topics")
+    for topic, code, *_ in answer.topic_errors:
+        if code not in (0, errors.TopicAlreadyExistsError.errno):
+            raise _refusal(connection, topic, code)

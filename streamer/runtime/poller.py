@@ -1,0 +1,116 @@
+"""One source's poller: asks, lets the core compare, hands the batch on; never waits for Kafka while there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import msgspec
+
+from streamer.core.decode import decode
+from streamer.core.model import Batch
+from streamer.core.rejected import body_batch, redact
+from streamer.core.step import step
+from streamer.errors import VendorError, VendorRefused
+from streamer.runtime.channel import Channel
+from streamer.runtime.ports import Clock, Observer, Source
+from streamer.vendor.budget import REFUSED_RETRY, UNAVAILABLE_CAP, backoff
+from streamer.vendor.session import Polled, Unusable
+
+
+class Poller:
+    """Polls one source at its interval until told to stop. Polls never overlap."""
+
+    def __init__(self, channel: Channel, source: Source, clock: Clock, observer: Observer, rng: random.Random) -> None:
+        self._channel = channel
+        self._source = source
+        self._clock = clock
+        self._observer = observer
+        self._rng = rng
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Poll, rest, poll …; after `stop` the poll in hand is finished."""
+        interval = self._channel.source.poll_interval
+        due = self._clock.monotonic()
+        while not stop.is_set():
+            if self._channel.room.is_set():
+                pause = await self._poll()
+            else:
+                pause = None
+                self._report(full=True)
+            now = self._clock.monotonic()
+            # A late poll does not make the next ones hurry: the rhythm goes on from the next beat.
+            due = now + pause if pause is not None else max(due + interval, now)
+            await _rest(stop, due - now)
+
+    async def _poll(self) -> float | None:
+        """One poll. The seconds to wait before the next where it failed, None for the usual rhythm."""
+        channel = self._channel
+        try:
+            polled = await self._source.poll()
+        except VendorError as error:
+            return self._failed(error)
+        try:
+            self._compare(polled)
+        except Exception as error:  # one bad source must not end the others' process
+            self._observer.problem("internal error in a poll", source=channel.name, error=repr(error), exception=error)
+            self._report(trouble=f"internal error: {type(error).__name__}")
+            return backoff(self._failed_again(), channel.source.poll_interval, UNAVAILABLE_CAP, self._rng)
+        self._failures = 0
+        return None
+
+    def _compare(self, polled: Polled) -> None:
+        channel = self._channel
+        snapshot = decode(polled.opened, polled.requested_at, polled.answered_at, channel.settings, channel.by_bytes)
+        state, batch = step(channel.state, snapshot, channel.settings)
+        channel.by_bytes = snapshot.by_bytes
+        channel.state = state
+        channel.take(batch, self._source.secrets())
+        self._observer.polled(channel.name, snapshot, (self._clock.now_ms() - polled.requested_at) / 1000)
+        channel.report(
+            msgspec.structs.replace(
+                channel.health,
+                good_at=polled.answered_at,
+                trouble="",
+                refused=False,
+                doubted=state.doubted,
+                full=False,
+            )
+        )
+
+    def _failed(self, error: VendorError) -> float:
+        channel = self._channel
+        attempt = self._failed_again()
+        if isinstance(error, Unusable):
+            reason = redact(error.problem, self._source.secrets())
+            batch: Batch = body_batch(channel.name, error.requested_at, reason, error.body)
+            channel.take(batch, self._source.secrets())
+        self._observer.poll_failed(channel.name, error)
+        refused = isinstance(error, VendorRefused)
+        self._report(trouble=str(error), refused=refused)
+        if refused:
+            return backoff(0, REFUSED_RETRY, REFUSED_RETRY, self._rng)
+        interval = channel.source.poll_interval
+        return backoff(attempt, interval, max(UNAVAILABLE_CAP, interval), self._rng)
+
+    def _failed_again(self) -> int:
+        self._failures += 1
+        return self._failures - 1
+
+    def _report(self, *, trouble: str = "", refused: bool = False, full: bool = False) -> None:
+        channel = self._channel
+        channel.report(
+            msgspec.structs.replace(
+                channel.health, trouble=trouble or channel.health.trouble, refused=refused, full=full
+            )
+        )
+
+
+async def _rest(stop: asyncio.Event, seconds: float) -> None:
+    """Wait, but not past `stop`."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await stop.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,134 @@
+"""What the wallboard shows: the committed state of every extension, the latest transitions, each feed's health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamer.core import wire
+from streamer.core.feed import Status
+from streamer.core.model import AgentState, AgentStateChanged
+from streamer.errors import KafkaError
+from streamer.runtime.ports import Silent
+
+LATEST = 50
+"""Transitions kept for a page that opens."""
+
+BEHIND = 1000
+"""Messages that a page may lag before it is disconnected: it reconnects and gets everything anew."""
+
+Message = tuple[str, bytes]
+
+
+class Board(Silent):
+    """Follows what was committed and tells every open page."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str, dict[str, AgentState]] = {}
+        self.feeds: dict[str, tuple[Status, str]] = {}
+        self.kafka_trouble = ""
+        self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
+        self._pages: set[asyncio.Queue[Message | None]] = set()
+
+    def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
+        self.agents[source] = dict(agents)
+        self._tell("snapshot", self.snapshot())
+
+    def committed(
+        self,
+        source: str,
+        events: Sequence[AgentStateChanged],
+        states: Sequence[AgentState],
+        forgotten: Sequence[str],
+        at: int,
+    ) -> None:
+        floor = self.agents.setdefault(source, {})
+        floor.update({agent.extension: agent for agent in states})
+        for extension in forgotten:
+            floor.pop(extension, None)
+        lines = [_line(event) for event in events]
+        self._latest.extend(lines)
+        if states or forgotten:
+            self._tell(
+                "change",
+                {
+                    "at": at,
+                    "agents": [_tile(agent) for agent in states],
+                    "forgotten": [[source, extension] for extension in forgotten],
+                    "events": lines,
+                },
+            )
+
+    def feed(self, source: str, status: Status, reason: str) -> None:
+        self.feeds[source] = (status, reason)
+        self._tell("feeds", self._feeds())
+
+    def kafka(self, error: KafkaError | None) -> None:
+        self.kafka_trouble = str(error) if error else ""
+        self._tell("feeds", self._feeds())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that a page needs to begin with."""
+        return {
+            "agents": [_tile(agent) for floor in self.agents.values() for agent in floor.values()],
+            "events": list(self._latest),
+            "feeds": self._feeds(),
+        }
+
+    def open_page(self) -> asyncio.Queue[Message | None]:
+        """A queue with the whole state first, then each change; None means: reconnect."""
+        page: asyncio.Queue[Message | None] = asyncio.Queue()
+        page.put_nowait(("snapshot", wire.dumps(self.snapshot())))
+        self._pages.add(page)
+        return page
+
+    def close_page(self, page: asyncio.Queue[Message | None]) -> None:
+        """The page is gone."""
+        self._pages.discard(page)
+
+    def close_all(self) -> None:
+        """End every page's stream."""
+        for page in self._pages:
+            page.put_nowait(None)
+
+    def _feeds(self) -> dict[str, Any]:
+        return {
+            "kafka": self.kafka_trouble,
+            "sources": {name: {"status": status, "reason": reason} for name, (status, reason) in self.feeds.items()},
+        }
+
+    def _tell(self, name: str, body: dict[str, Any]) -> None:
+        if not self._pages:
+            return
+        data = wire.dumps(body)
+        for page in tuple(self._pages):
+            if page.qsize() > BEHIND:
+                self._pages.discard(page)
+                page.put_nowait(None)
+            else:
+                page.put_nowait((name, data))
+
+
+def _tile(agent: AgentState) -> dict[str, Any]:
+    return {
+        "source": agent.source,
+        "extension": agent.extension,
+        "agent": agent.agent,
+        "state": agent.state,
+        "since": agent.since,
+        "groups": [seat.group for seat in agent.groups],
+    }
+
+
+def _line(event: AgentStateChanged) -> dict[str, Any]:
+    return {
+        "source": event.after.source,
+        "extension": event.after.extension,
+        "change": event.change,
+        "from": event.before and event.before.state,
+        "to": event.after.state,
+        "at": event.when.at,
+        "basis": event.basis,
+    }
