@@ -7,6 +7,7 @@ is a VendorUnavailable that names host:port and a remedy, never a form, a token 
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl as tls_library
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,12 +96,11 @@ CAUGHT: Final = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError
 def trouble(error: BaseException, where: str) -> VendorUnavailable:
     """Our error for one of aiohttp's, of the operating system's or of TLS. `where` is host:port.
 
-    Of the error's own text only the operating system's words are used: the rest may quote what was sent.
+    The error's own text is not used: it may quote the url or what was sent.
     """
     for kind, problem, remedy, unsent in TROUBLES:
         if isinstance(error, kind):
-            words = getattr(error, "strerror", None)
-            detail = f" ({' '.join(words.split())})" if isinstance(words, str) and words else ""
+            detail = _detail(error)
             return (Unreached if unsent else VendorUnavailable)(f"{where}: {problem}{detail}", remedy)
     return VendorUnavailable(f"{where}: the request failed ({type(error).__name__})", NETWORK)
 
@@ -254,6 +254,19 @@ class VendorClient:
         if self.on_reply:
             self.on_reply(Reply(answer.requested_at, answer.answered_at, answer.status, answer.body))
         return answer
+
+
+def _detail(error: BaseException) -> str:
+    """The operating system's or the TLS library's word for it, where it has one."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, tls_library.SSLCertVerificationError):
+        word = getattr(cause, "verify_message", "")
+    elif isinstance(cause, tls_library.SSLError):
+        word = getattr(cause, "reason", "")
+    else:
+        number = getattr(cause, "errno", None)
+        word = os.strerror(number) if isinstance(number, int) and number > 0 else ""
+    return f" ({word})" if word else ""
 
 
 def _address(url: str) -> URL:
