@@ -38,8 +38,8 @@ async def record(config: Config, name: str, out: Path) -> int:
                 except VendorError as error:
                     if failures == 0:
                         log.warning("poll failed", source=name, problem=error.problem, remedy=error.remedy)
-                    pause = backoff(failures, source.poll_interval, max(UNAVAILABLE_CAP, source.poll_interval), rng)
                     failures += 1
+                    pause = backoff(failures, source.poll_interval, max(UNAVAILABLE_CAP, source.poll_interval), rng)
                 try:
                     async with asyncio.timeout(max(0.0, began + pause - clock.monotonic())):
                         await stop.wait()

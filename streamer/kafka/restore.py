@@ -72,7 +72,7 @@ async def last_feeds(
         if source not in sources or record.value is None:
             continue
         try:
-            feeds[source] = _feed(record.value)
+            feeds[source] = read_feed(record.value)
         except (ValueError, msgspec.MsgspecError) as error:
             if problems is not None:
                 problems.append(f"{_place(record)}: not a FeedStatus: {error}")
@@ -94,7 +94,8 @@ class _Feed(msgspec.Struct, tag_field="type", tag="FeedStatus"):
 _feed_decoder = msgspec.json.Decoder(_Feed)
 
 
-def _feed(value: bytes) -> LastFeed:
+def read_feed(value: bytes) -> LastFeed:
+    """What a record on the feed topic says; ValueError, with the reason, if it is none."""
     record = _feed_decoder.decode(value)
     offset = record.clock_offset_s
     return LastFeed(

@@ -90,13 +90,13 @@ class Poller:
         refused = isinstance(error, VendorRefused)
         self._report(trouble=str(error), refused=refused)
         if refused:
-            return backoff(0, REFUSED_RETRY, REFUSED_RETRY, self._rng)
+            return backoff(1, REFUSED_RETRY, REFUSED_RETRY, self._rng)
         interval = channel.source.poll_interval
         return backoff(attempt, interval, max(UNAVAILABLE_CAP, interval), self._rng)
 
     def _failed_again(self) -> int:
         self._failures += 1
-        return self._failures - 1
+        return self._failures
 
     def _report(self, *, trouble: str = "", refused: bool = False, full: bool = False) -> None:
         channel = self._channel

@@ -131,9 +131,7 @@ class Publisher:
             self._committed(portions)
 
     def _committed(self, portions: Sequence[_Portion]) -> None:
-        if self._away:
-            self._away = False
-            self._observer.kafka(None)
+        self._back()
         now = self._clock.now_ms()
         for portion in portions:
             channel = portion.channel
@@ -156,8 +154,11 @@ class Publisher:
                 )
         committed = [p for p in portions if p.cursor == cursors[p.channel.name] and p.cursor != p.channel.cursor]
         self._committed(committed)
-        self._away = False
-        self._observer.kafka(None)
+
+    def _back(self) -> None:
+        if self._away:
+            self._away = False
+            self._observer.kafka(None)
 
     async def _reopened(self, error: KafkaUnavailable | Fenced) -> Mapping[str, Cursor | None]:
         """Rules 2 and 3: a new producer, then the cursors; as often as it takes."""
@@ -167,8 +168,8 @@ class Publisher:
             if not self._away:
                 self._away = True
                 self._observer.kafka(reason)
-            await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
             attempt += 1
+            await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
             try:
                 await self._sink.open()
                 return await self._store.cursors([channel.name for channel in self._channels])

@@ -104,8 +104,8 @@ class Supervisor:
                 if attempt == 0:
                     self._observer.kafka(error)
                 self.trouble = str(error)
-            await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
             attempt += 1
+            await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
 
     def _begin(self, restored: Restored) -> None:
         for problem in restored.problems:
