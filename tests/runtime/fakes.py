@@ -7,7 +7,7 @@ import random
 import selectors
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import orjson
 
@@ -89,17 +89,19 @@ class FakeKafka:
         self.fates: deque[Fate] = deque()
         self.away = False
         self.calls: list[str] = []
+        self.sinks: list[FakeSink] = []
 
     async def prepare(self) -> None:
         self.calls.append("prepare")
-        self._reached()
+        self.reached()
 
     def sink(self, slot: int) -> FakeSink:
-        return FakeSink(self, slot)
+        self.sinks.append(FakeSink(self, slot))
+        return self.sinks[-1]
 
     async def restore(self, sources: Collection[str]) -> Restored:
         self.calls.append("restore")
-        self._reached()
+        self.reached()
         agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
         for record in self.on(self.topics.state_topic):
             source, _, extension = record.key.decode().partition("/")
@@ -111,7 +113,7 @@ class FakeKafka:
 
     async def cursors(self, sources: Collection[str]) -> Mapping[str, Cursor | None]:
         self.calls.append("cursors")
-        self._reached()
+        self.reached()
         feeds = self._feeds()
         return {name: feeds[name].cursor if name in feeds else None for name in sources}
 
@@ -137,7 +139,8 @@ class FakeKafka:
             validate(record)
         return found
 
-    def _reached(self) -> None:
+    def reached(self) -> None:
+        """Raises while Kafka is away."""
         if self.away:
             raise KafkaUnavailable("Kafka is away", "wait")
 
@@ -149,15 +152,20 @@ class FakeSink:
         self._kafka = kafka
         self._slot = slot
         self._epoch = 0
+        self.cut_off = False
 
     async def open(self) -> None:
         self._kafka.calls.append(f"open {self._slot}")
-        self._kafka._reached()  # pyright: ignore[reportPrivateUsage]
+        self._kafka.reached()
+        if self.cut_off:
+            raise KafkaUnavailable("the network is cut")
         self._kafka.epochs[self._slot] += 1
         self._epoch = self._kafka.epochs[self._slot]
 
     async def write(self, records: Sequence[Record]) -> None:
         await asyncio.sleep(0.01)
+        if self.cut_off:
+            raise KafkaUnavailable("the network is cut")
         if self._epoch != self._kafka.epochs[self._slot]:
             raise Fenced("a newer producer")
         if self._kafka.away:
@@ -175,7 +183,8 @@ class FakeSink:
         self._kafka.calls.append(f"close {self._slot}")
 
 
-Script = Callable[[int, float], Sequence[Mapping[str, Any]] | VendorError]
+Answer = Sequence[Mapping[str, Any]] | VendorError
+Script = Callable[[int, float], Answer]
 """(number of the poll, seconds since the start) → rows, or what goes wrong."""
 
 
@@ -204,11 +213,11 @@ class FakeVendor:
 
 
 class LyingVendor(FakeVendor):
-    """Says that its answer is a list of rows when it is something else: an error that only our own mistake could be."""
+    """Breaks its own promise: what follows is an error that only a mistake of ours could make."""
 
     async def poll(self) -> Polled:
         polled = await super().poll()
-        return Polled(polled.requested_at, polled.answered_at, 200, b"{}", Opened(b"{}", None, None))
+        return Polled(polled.requested_at, polled.answered_at, 200, b"", cast(Opened, None))
 
 
 class Witness(Silent):
@@ -261,6 +270,15 @@ class Instance:
         """Stop it as SIGTERM does, and wait; raises what `run` raises."""
         self.stop.set()
         await self.task
+
+
+def always(answer: Answer) -> Script:
+    """A vendor that never answers anything else."""
+
+    def script(_: int, __: float) -> Answer:
+        return answer
+
+    return script
 
 
 def row(extension: str, state: int, group: str = "q", **fields: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tests.runtime.fakes import (
     LyingVendor,
     VirtualClock,
     alternating,
+    always,
     config,
     row,
     virtually,
@@ -58,7 +59,8 @@ def test_the_commit_cursor_is_the_truth_about_what_was_published(fate: Fate, at:
 
     async def work() -> None:
         kafka, vendor = FakeKafka(), FakeVendor(alternating)
-        kafka.fates.extend(["committed"] * at + [fate])
+        before: list[Fate] = ["committed"] * at
+        kafka.fates.extend([*before, fate])
         instance = Instance(config(), kafka, {"floor": vendor})
         await asyncio.sleep(30)
         await instance.end()
@@ -89,6 +91,28 @@ def test_another_writers_cursor_ends_the_tenure() -> None:
     virtually(work)
 
 
+def test_an_instance_that_was_cut_off_while_another_took_over_publishes_nothing_more() -> None:
+    """Invariant 2: after an unknown outcome a foreign cursor means that what waits here is stale."""
+
+    async def work() -> None:
+        kafka = FakeKafka()
+        first = Instance(config(), kafka, {"floor": FakeVendor(alternating)})
+        await asyncio.sleep(5)
+        kafka.sinks[0].cut_off = True
+        await asyncio.sleep(5)
+        second = Instance(config(), kafka, {"floor": FakeVendor(alternating)}, name="b")
+        await asyncio.sleep(5)
+        kafka.sinks[0].cut_off = False
+        with pytest.raises(Fenced, match="another instance has published meanwhile"):
+            await first.task
+        await asyncio.sleep(20)
+        await second.end()
+        assert_gapless(kafka.events())
+        assert len({feed["cursor"]["writer"] for feed in kafka.feeds()}) == 2
+
+    virtually(work)
+
+
 def test_sequences_go_on_after_a_restart() -> None:
     """Invariant 3: the next life restores the numbers and repeats no first_seen."""
 
@@ -110,12 +134,12 @@ def test_lower_bounds_start_at_confirmed_until_after_a_restart() -> None:
 
     async def work() -> None:
         kafka = FakeKafka()
-        first = Instance(config(), kafka, {"floor": FakeVendor(lambda *_: [row("1", 1213)])})
+        first = Instance(config(), kafka, {"floor": FakeVendor(always([row("1", 1213)]))})
         await asyncio.sleep(3)
         await first.end()
         until = kafka.feeds()[-1]["confirmed_until"]
         await asyncio.sleep(600)
-        second = Instance(config(), kafka, {"floor": FakeVendor(lambda *_: [row("1", 1217)])})
+        second = Instance(config(), kafka, {"floor": FakeVendor(always([row("1", 1217)]))})
         await asyncio.sleep(3)
         await second.end()
         assert kafka.events()[-1]["occurred_not_before"] == until
@@ -195,7 +219,7 @@ def test_one_bad_source_harms_no_other() -> None:
     async def work() -> None:
         good = FakeVendor(alternating)
         hanging = FakeVendor(alternating, latency=1e6)
-        refusing = FakeVendor(lambda *_: VendorRefused("604: not this IP", "tell the vendor"))
+        refusing = FakeVendor(always(VendorRefused("604: not this IP", "tell the vendor")))
         broken = LyingVendor(alternating)
         vendors = {"good": good, "hanging": hanging, "refusing": refusing, "broken": broken}
         kafka = FakeKafka()
@@ -238,7 +262,8 @@ def test_confirmed_until_never_passes_what_is_unpublished() -> None:
 
     async def work() -> None:
         kafka = FakeKafka()
-        kafka.fates.extend(["committed", "lost", "unknown", "committed", "lost"] * 5)
+        fates: list[Fate] = ["committed", "lost", "unknown", "committed", "lost"]
+        kafka.fates.extend(fates * 5)
         instance = Instance(config(), kafka, {"floor": FakeVendor(alternating)})
         await asyncio.sleep(60)
         await instance.end()
@@ -288,8 +313,8 @@ def test_refused_sources_are_asked_slowly_and_failing_ones_back_off() -> None:
     """A refusal is asked again about once a minute; failures wait longer and longer, up to ten seconds."""
 
     async def work() -> None:
-        refused = FakeVendor(lambda *_: VendorRefused("601"))
-        failing = FakeVendor(lambda *_: VendorUnavailable("500"))
+        refused = FakeVendor(always(VendorRefused("601")))
+        failing = FakeVendor(always(VendorUnavailable("500")))
         instance = Instance(config("r", "f"), FakeKafka(), {"r": refused, "f": failing})
         await asyncio.sleep(600)
         assert 9 <= len(refused.polls) <= 21
