@@ -159,3 +159,23 @@ def test_a_second_instance_takes_over_and_the_first_exits_with_4(kafka: str, top
         assert deployment.stop() == 0, deployment.log()
         assert "another instance has taken over" in deployment.log()
         assert audit(kafka, topics).violations == []
+
+
+@pytest.mark.timeout(240)
+def test_a_broker_that_hangs_without_closing_costs_nothing(
+    own_kafka: StartKafka, topics: Topics, tmp_path: Path
+) -> None:
+    """SIGSTOP of the broker: connections stay open and nothing answers. Time-outs find it, the cursor settles it."""
+    broker = own_kafka()
+    with Deployment(tmp_path, broker.bootstrap, topics) as deployment:
+        deployment.simulate(agents=AGENTS, seed=8)
+        deployment.run()
+        deployment.wait_until_live()
+        broker.freeze()
+        wait_for(lambda: "Kafka" in str(deployment.not_ready()), "/readyz to say that Kafka is away")
+        broker.thaw()
+        deployment.wait_until_live()
+        assert deployment.stop() == 0, deployment.log()
+        found = audit(broker.bootstrap, topics)
+        assert found.violations == []
+        assert published(found) == visible(deployment.recordings)
