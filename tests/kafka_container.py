@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +55,7 @@ def require_image(image: str) -> None:
 
     Raises KafkaUnobtainable within seconds: asking the registry first spares a pull that cannot work.
     """
+    _require_socket(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     try:
         docker = _module("docker")
         client = docker.from_env(timeout=ENGINE_TIMEOUT)
@@ -70,6 +72,19 @@ def require_image(image: str) -> None:
         raise KafkaUnobtainable(f"no Docker engine answers: {_first_line(error)}") from None
     finally:
         client.close()
+
+
+def _require_socket(host: str) -> None:
+    """Knock at a local engine's socket before docker's client does, which on a refusal leaves its own unclosed."""
+    kind, _, path = host.partition("://")
+    if kind != "unix":
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(ENGINE_TIMEOUT)
+        try:
+            door.connect(path)
+        except OSError as error:
+            raise KafkaUnobtainable(f"no Docker engine answers at {path}: {error.strerror or error}") from None
 
 
 class KafkaContainer:
