@@ -142,7 +142,9 @@ class Supervisor:
     async def _wind_down(self, pollers: Sequence[asyncio.Task[None]], publishers: Sequence[asyncio.Task[None]]) -> None:
         """Step 5, within shutdown_timeout: half of it for the polls in hand, the rest for Kafka."""
         deadline = self._clock.monotonic() + self._config.shutdown_timeout
-        await asyncio.wait(pollers, timeout=self._config.shutdown_timeout / 2)
+        _, hanging = await asyncio.wait(pollers, timeout=self._config.shutdown_timeout / 2)
+        for task in hanging:
+            task.cancel()
         for channel in self.channels.values():
             channel.health = msgspec.structs.replace(channel.health, stopped=True, trouble="the instance was shut down")
         for publisher in self._publishers.values():

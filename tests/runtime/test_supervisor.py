@@ -309,6 +309,21 @@ def test_the_poll_in_hand_is_finished_and_committed() -> None:
     virtually(work)
 
 
+def test_a_vendor_that_hangs_does_not_hold_up_the_stop() -> None:
+    """The poll in hand gets half of shutdown_timeout; the feed still ends with `stopped`, and in time."""
+
+    async def work() -> None:
+        kafka = FakeKafka()
+        instance = Instance(config(), kafka, {"floor": FakeVendor(alternating, latency=1e6)})
+        await asyncio.sleep(5)
+        began = asyncio.get_running_loop().time()
+        await instance.end()
+        assert asyncio.get_running_loop().time() - began < 6
+        assert kafka.feeds()[-1]["status"] == "stopped"
+
+    virtually(work)
+
+
 def test_refused_sources_are_asked_slowly_and_failing_ones_back_off() -> None:
     """A refusal is asked again about once a minute; failures wait longer and longer, up to ten seconds."""
 
