@@ -8,41 +8,50 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from streamer.commands.lines import Output, clean
 from streamer.config import Config
-from streamer.configure import load
+from streamer.configure import Secrets, load
 from streamer.errors import StreamerError
 
-Command = Callable[[argparse.Namespace, Console], int]
+Command = Callable[[argparse.Namespace, Output], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. `sys.exit` is called by the console script."""
+    _speak_utf8()
     parsed = parser().parse_args(arguments)
-    out = Console(highlight=False, emoji=False)
+    out = Output()
     try:
-        return parsed.command(parsed, out)
+        done = parsed.command(parsed, out)
+        out.file.flush()
+        return done
     except StreamerError as error:
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        return 0
+        return 1  # commands for which an interruption is the usual end handle it themselves
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does: that is no error, but nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
+def _speak_utf8() -> None:
+    """Files and pipes get UTF-8 whatever the locale: the same events are the same bytes on every machine."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
 def _complain(error: StreamerError) -> None:
-    lines = [line for line in str(error).splitlines() if line]
-    print("streamer: " + " ".join(lines), file=sys.stderr)
+    print("streamer: " + clean(" ".join(str(error).split())), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     p = add("demo", _demo, "everything on one machine, nothing to install", config=False)
-    p.add_argument("--agents", type=_count, default=40, metavar="N")
+    p.add_argument("--agents", type=_within(1, 100_000), default=40, metavar="N")
     p.add_argument("--duration", type=_seconds, metavar="S", help="seconds; until Ctrl-C without it")
     p.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="the wallboard (port 0: any)")
     p.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a real Kafka; an embedded one without it")
@@ -83,8 +92,8 @@ def parser() -> argparse.ArgumentParser:
     p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.epilog = _faults_help()
     p.add_argument("--host", default="127.0.0.1")
-    p.add_argument("--port", type=int, default=18080, metavar="P")
-    p.add_argument("--agents", type=_count, default=300, metavar="N")
+    p.add_argument("--port", type=_within(0, 65_535), default=18080, metavar="P")
+    p.add_argument("--agents", type=_within(1, 100_000), default=300, metavar="N")
     p.add_argument("--seed", type=int, default=0, metavar="S")
     p.add_argument("--floor", default="default", metavar="NAME", help="default, brisk, calm, breaks, groups")
     p.add_argument("--truth", type=Path, metavar="FILE", help="what truly happens, a JSON object a line")
@@ -112,17 +121,22 @@ def _overrides(made: argparse.ArgumentParser) -> None:
     made.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100_000:
-        raise argparse.ArgumentTypeError("between 1 and 100000")
-    return value
+def _within(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return int(text)
+
+    return whole
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError("a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
@@ -132,13 +146,17 @@ def _faults_help() -> str:
     return HELP
 
 
-def _config(parsed: argparse.Namespace) -> Config:
-    """The configuration, with logging set up so that none of its secrets is ever written."""
+def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = ("kafka", "sources")) -> Config:
+    """The configuration, with logging set up so that none of its secrets is ever written.
+
+    Only the secrets of the sections in `needs` have to be there.
+    """
     from streamer.commands.sources import secrets_of
     from streamer.observe import logs
 
     flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
-    config = load(parsed.config, os.environ, {key: value for key, value in flags.items() if value is not None})
+    given = {key: value for key, value in flags.items() if value is not None}
+    config = load(parsed.config, os.environ, given, needs=needs)
     logs.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
     return config
 
@@ -148,7 +166,7 @@ def _finish(work: Coroutine[Any, Any, Any]) -> int:
     return 0
 
 
-def _demo(parsed: argparse.Namespace, out: Console) -> int:
+def _demo(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.demo import demo
     from streamer.observe import logs
 
@@ -164,31 +182,33 @@ def _demo(parsed: argparse.Namespace, out: Console) -> int:
     )
 
 
-def _run(parsed: argparse.Namespace, _: Console) -> int:
+def _run(parsed: argparse.Namespace, _: Output) -> int:
     from streamer.commands.serve import run
 
     return _finish(run(_config(parsed), parsed.record))
 
 
-def _check(parsed: argparse.Namespace, out: Console) -> int:
+def _check(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.check import check
 
     return _finish(check(_config(parsed), out, str(parsed.config)))
 
 
-def _tail(parsed: argparse.Namespace, out: Console) -> int:
+def _tail(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.topics import tail
 
-    return _finish(tail(_config(parsed), out, begin=parsed.begin, extension=parsed.extension, json=parsed.json))
+    return _finish(
+        tail(_config(parsed, ["kafka"]), out, begin=parsed.begin, extension=parsed.extension, json=parsed.json)
+    )
 
 
-def _state(parsed: argparse.Namespace, out: Console) -> int:
+def _state(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.topics import state
 
-    return _finish(state(_config(parsed), out, json=parsed.json))
+    return _finish(state(_config(parsed, ["kafka"]), out, json=parsed.json))
 
 
-def _simulate(parsed: argparse.Namespace, out: Console) -> int:
+def _simulate(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.simulate import simulate
 
     return _finish(
@@ -205,23 +225,23 @@ def _simulate(parsed: argparse.Namespace, out: Console) -> int:
     )
 
 
-def _record(parsed: argparse.Namespace, out: Console) -> int:
+def _record(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.record import record
 
     count = asyncio.run(record(_config(parsed), parsed.source, parsed.out))
-    out.print(f"{count} answers kept in {parsed.out}", soft_wrap=True)
+    out.print(f"{count} answers kept in {parsed.out}")
     return 0
 
 
-def _replay(parsed: argparse.Namespace, out: Console) -> int:
+def _replay(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.replay import run
 
-    config = _config(parsed) if parsed.config else None
+    config = _config(parsed, []) if parsed.config else None
     run(parsed.recordings, config, json=parsed.json, state=parsed.state, out=out)
     return 0
 
 
-def _schemas(parsed: argparse.Namespace, out: Console) -> int:
+def _schemas(parsed: argparse.Namespace, out: Output) -> int:
     from streamer import schemas
     from streamer.errors import CheckFailed
 
@@ -231,7 +251,7 @@ def _schemas(parsed: argparse.Namespace, out: Console) -> int:
         return 0
     if findings := schemas.check_directory(parsed.check):
         for finding in findings:
-            out.print(finding, markup=False, soft_wrap=True)
+            out.print(finding)
         raise CheckFailed(f"{len(findings)} incompatible changes", "make the field optional, or raise schema_version")
-    out.print(f"compatible with every schema in {parsed.check}", soft_wrap=True)
+    out.print(f"compatible with every schema in {parsed.check}")
     return 0

@@ -10,17 +10,17 @@ from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streamer.core.codes import MAPPABLE, State
 from streamer.core.model import SECOND, Settings
 
-_SIZES = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZES = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _size(value: object) -> object:
-    match = re.fullmatch(r"\s*(\d+)\s*([KMG]?i?B)?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
+    match = re.fullmatch(r"\s*(\d+)\s*(B|[KMG]i?B)?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
     return int(match[1]) * _SIZES[(match[2] or "B").upper()] if match else value
 
 
@@ -32,7 +32,7 @@ def _span(value: object) -> object:
 def split_address(text: str) -> tuple[str, int]:
     """`HOST:PORT` (or `[v6]:PORT`) as host and port; ValueError otherwise."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
@@ -70,13 +70,31 @@ class Kafka(_Section):
     ssl_password: SecretStr | None = None
     ssl_check_hostname: bool = True
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, text: str) -> str:
+        for address in text.split(","):
+            split_address(address.strip())
+        return text
+
+    @model_validator(mode="after")
+    def _logs_in(self) -> Kafka:
+        if self.security_protocol.startswith("SASL") and self.sasl_mechanism != "GSSAPI":
+            if not self.sasl_plain_username:
+                raise ValueError(f"sasl_plain_username: missing, and {self.sasl_mechanism} needs it")
+            if self.sasl_plain_password is None:
+                raise ValueError(
+                    f"sasl_plain_password: missing, and {self.sasl_mechanism} needs it (or …_env, or …_file)"
+                )
+        return self
+
     @model_validator(mode="after")
     def _distinct(self) -> Kafka:
         topics = (self.events_topic, self.state_topic, self.feed_topic, self.rejected_topic)
         if len(set(topics)) < len(topics):
             raise ValueError("each topic needs a name of its own")
         for topic in topics:
-            if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+            if not re.fullmatch(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}", topic):
                 raise ValueError(f"{topic!r} cannot be a topic's name: use letters, digits, '.', '_' and '-'")
         return self
 
@@ -91,10 +109,11 @@ class Http(_Section):
         """Host and port."""
         return split_address(self.listen)
 
-    @model_validator(mode="after")
-    def _listens(self) -> Http:
-        split_address(self.listen)
-        return self
+    @field_validator("listen")
+    @classmethod
+    def _listens(cls, text: str) -> str:
+        split_address(text)
+        return text
 
 
 class Source(_Section):
@@ -126,11 +145,17 @@ class Source(_Section):
 
     @model_validator(mode="after")
     def _sensible(self) -> Source:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError("url: its host or port is none") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("url: must be http://host:port or https://host:port")
         if parts.username or parts.password:
             raise ValueError("url: must hold no password; use accesskey_env or accesskey_file")
+        if port == 0:
+            raise ValueError("url: 0 is no port")
         if str(self.state).strip() not in ("", "0"):
             raise ValueError(
                 "state: only 0 (all) can be polled: leaving the filter would look like signing out; remove the key"
@@ -139,7 +164,7 @@ class Source(_Section):
             raise ValueError("poll_interval: at least 0.1 seconds")
         try:
             ZoneInfo(self.timezone)
-        except (ValueError, OSError) as error:
+        except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"timezone: {self.timezone!r} is not a known time zone") from error
         if wrong := sorted(set(self.codes.values()) - MAPPABLE):
             raise ValueError(f"codes: {wrong[0]!r} is not one of {', '.join(sorted(MAPPABLE))}")

@@ -1,57 +1,105 @@
 """TOML file, environment and flags → one checked `Config`.
 
 Flags win over environment over file. Every key is also `STREAMER_…` with `__` between levels; a source's key goes by
-the source's name: `STREAMER_SOURCES__FLOOR__URL`. The environment is handed in: only the command line reads it.
+the source's name: `STREAMER_SOURCES__FLOOR__URL` (`-` in a name is `_` there). The environment is handed in: only the
+command line reads it.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention
 from streamer.errors import ConfigError
 
 PREFIX = "STREAMER_"
 
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "kafka": Kafka,
+    "http": Http,
+    "cluster": Cluster,
+    "outbox": Outbox,
+    "gate": Gate,
+    "state": StateRetention,
+    "feed": Feed,
+}
+SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
 
-def load(path: Path, env: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
-    """The configuration in `path`, overridden by `env` and `flags` (dotted keys); ConfigError names key and file."""
+Secrets = Literal["kafka", "sources"]
+SECRETS: Mapping[Secrets, tuple[str, ...]] = {
+    "kafka": ("sasl_plain_password",),
+    "sources": ("accesskey", "token", "callback_secret"),
+}
+"""Keys that can also be given as `…_env` and `…_file`."""
+
+UNUSED = "unused"
+"""Stands for a secret that the command at hand has no use for, so that it need not be there."""
+
+Origins = dict[tuple[str, ...], str]
+"""Path of a key → where its value was given, if not in the file."""
+
+
+def load(
+    path: Path,
+    env: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    *,
+    needs: Collection[Secrets] = ("kafka", "sources"),
+) -> Config:
+    """The configuration in `path`, overridden by `env` and `flags` (dotted keys); ConfigError names key and file.
+
+    `needs` are the sections whose secrets must be there.
+    """
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "give a readable file with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}", "correct the file at that place") from error
-    return build(raw, env, flags, where=str(path))
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid TOML: {why}", "correct the file at that place") from error
+    return build(raw, env, flags, where=str(path), needs=needs)
 
 
 def build(
-    raw: dict[str, Any], env: Mapping[str, str], flags: Mapping[str, Any] | None = None, where: str = "flags"
+    raw: dict[str, Any],
+    env: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    where: str = "flags",
+    *,
+    needs: Collection[Secrets] = ("kafka", "sources"),
 ) -> Config:
-    """As `load`, from an already parsed document; `where` names it in errors."""
-    _overlay(raw, env, where)
+    """As `load`, from an already parsed document, which is changed; `where` names it in errors."""
+    origins: Origins = {}
+    _overlay(raw, env, where, origins)
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
-        raw.setdefault(section, {})[key] = value
+        _put(raw, section, key, value, f"--{key.replace('_', '-')}", origins)
     kafka = raw.get("kafka")
     if isinstance(kafka, dict):
-        _secret(cast(dict[str, Any], kafka), "sasl_plain_password", env, f"{where}: kafka")
+        _secrets(cast(dict[str, Any], kafka), "kafka", env, f"{where}: kafka", needs)
     for source in _tables(raw.get("sources")):
-        place = f"{where}: sources.{source.get('name', '?')}"
-        for key in ("accesskey", "token", "callback_secret"):
-            _secret(source, key, env, place)
+        _secrets(source, "sources", env, f"{where}: sources.{source.get('name', '?')}", needs)
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise _explained(error, raw, where) from None
+        raise _explained(error, raw, where, origins) from None
+    except RecursionError:
+        raise ConfigError(f"{where}: values are nested too deeply", "correct the file") from None
+    if "kafka" in needs:
+        for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+            _readable(getattr(config.kafka, key), f"{where}: kafka.{key}")
     for source in config.sources:
-        if source.token is None and not (source.appid and source.accesskey is not None):
+        if "sources" in needs:
+            _readable(source.ca_file, f"{where}: sources.{source.name}.ca_file")
+        token, accesskey = (s.get_secret_value() if s else "" for s in (source.token, source.accesskey))
+        if not token and not (source.appid and accesskey):
             raise ConfigError(
                 f"{where}: sources.{source.name}: no way to log in",
                 "give appid with accesskey_env, accesskey_file or accesskey; or token, token_env or token_file",
@@ -59,34 +107,101 @@ def build(
     return config
 
 
-def _overlay(raw: dict[str, Any], env: Mapping[str, str], where: str) -> None:
+def _overlay(raw: dict[str, Any], env: Mapping[str, str], where: str, origins: Origins) -> None:
     """Lay `STREAMER_…` variables over the document."""
-    sections = {"kafka", "http", "cluster", "outbox", "gate", "state", "feed"}
+    known = _variables(raw)
+    elsewhere = set(_named_variables(raw))
     for name in sorted(env):
-        if not name.startswith(PREFIX) or "__" not in name:
-            if name == f"{PREFIX}SHUTDOWN_TIMEOUT":
-                raw["shutdown_timeout"] = env[name]
+        if not name.startswith(PREFIX) or name in elsewhere:
             continue
-        section, *keys = name.removeprefix(PREFIX).lower().split("__")
-        if section in sections and len(keys) == 1:
-            raw.setdefault(section, {})[keys[0]] = env[name]
-        elif section == "sources" and len(keys) in (2, 3):
-            _source(raw, keys[0].replace("_", "-"), name, where)[keys[1]] = (
-                env[name] if len(keys) == 2 else {keys[2]: env[name]}
-            )
-        else:
-            raise ConfigError(f"environment: {name} is no known key", "see the README's configuration")
+        path = known.get(name) or _code(name, known)
+        if path is not None:
+            section, *_, key = path
+            if section == "sources":
+                _put_in_source(raw, path, env[name], name, origins)
+            elif len(path) == 1:
+                raw[key] = env[name]
+                origins[path] = name
+            else:
+                _put(raw, section, key, env[name], name, origins)
+        elif "__" in name:
+            raise _unknown_variable(name, known, raw, where)
+        elif near := [k for k in known if k.replace("__", "_") == name]:
+            # Other programs' STREAMER_… are none of our business; a single underscore too few is.
+            raise ConfigError(f"environment: {name} is no known key", f"did you mean {near[0]}?")
+        elif near := difflib.get_close_matches(name, [PREFIX + key.upper() for key in SCALARS], n=1, cutoff=0.8):
+            raise ConfigError(f"environment: {name} is no known key", f"did you mean {near[0]}?")
 
 
-def _source(raw: dict[str, Any], name: str, variable: str, where: str) -> dict[str, Any]:
-    sources = [s for s in _tables(raw.get("sources")) if s.get("name") == name]
-    if sources:
-        return sources[0]
-    known = ", ".join(str(source.get("name")) for source in _tables(raw.get("sources")))
-    raise ConfigError(
-        f"environment: {variable} names the source {name!r}, which {where} does not have",
-        f"its sources are: {known or 'none'}",
+def _variables(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Every variable that is a key → the key's path; a source's path holds its name."""
+    paths: list[tuple[str, ...]] = [(key,) for key in SCALARS]
+    paths += [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
+    for source in _tables(raw.get("sources")):
+        paths += [("sources", str(source.get("name")), key) for key in Source.model_fields]
+    return {PREFIX + "__".join(path).upper().replace("-", "_"): path for path in paths}
+
+
+def _named_variables(raw: Mapping[str, Any]) -> list[str]:
+    """The variables that `…_env` keys name: they may be called anything."""
+    kafka = raw.get("kafka")
+    tables = [*_tables(raw.get("sources")), *_tables([kafka])]
+    return [str(value) for table in tables for key, value in table.items() if key.endswith("_env")]
+
+
+def _code(name: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The path of a variable like `STREAMER_SOURCES__FLOOR__CODES__1216`."""
+    table, _, code = name.rpartition("__")
+    path = known.get(table)
+    return (*path, code) if path and path[-1] == "codes" else None
+
+
+def _unknown_variable(
+    name: str, known: Mapping[str, tuple[str, ...]], raw: Mapping[str, Any], where: str
+) -> ConfigError:
+    prefix = f"{PREFIX}SOURCES__"
+    names = [str(source.get("name")) for source in _tables(raw.get("sources"))]
+    starts = [f"{prefix}{source.upper().replace('-', '_')}__" for source in names]
+    if name.startswith(prefix) and not name.startswith(tuple(starts)):
+        return ConfigError(
+            f"environment: {name} names a source that {where} does not have",
+            f"its sources are: {', '.join(names) or 'none'}",
+        )
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return ConfigError(
+        f"environment: {name} is no known key",
+        f"did you mean {near[0]}?" if near else "see the README's configuration",
     )
+
+
+def _put(raw: dict[str, Any], section: str, key: str, value: Any, origin: str, origins: Origins) -> None:
+    table = raw.setdefault(section, {})
+    if isinstance(table, dict):  # else it is validation that says so
+        _drop_alternatives(cast(dict[str, Any], table), (section,), key, origins)
+        table[key] = value
+        origins[section, key] = origin
+
+
+def _put_in_source(raw: dict[str, Any], path: tuple[str, ...], value: str, origin: str, origins: Origins) -> None:
+    _, name, key, *code = path
+    for source in _tables(raw.get("sources")):
+        if str(source.get("name")) != name:
+            continue
+        if not code:
+            _drop_alternatives(source, path[:2], key, origins)
+            source[key] = value
+        elif isinstance(codes := source.setdefault(key, {}), dict):
+            codes[code[0]] = value
+    origins[path] = origin
+
+
+def _drop_alternatives(table: dict[str, Any], path: tuple[str, ...], key: str, origins: Origins) -> None:
+    """A secret from the environment replaces the file's, in whichever of the three ways that was given."""
+    stem = key.removesuffix("_env").removesuffix("_file")
+    if stem in {name for names in SECRETS.values() for name in names}:
+        for other in (stem, f"{stem}_env", f"{stem}_file"):
+            if (*path, other) not in origins:
+                table.pop(other, None)
 
 
 def _tables(value: object) -> list[dict[str, Any]]:
@@ -95,56 +210,77 @@ def _tables(value: object) -> list[dict[str, Any]]:
     return [cast(dict[str, Any], item) for item in items if isinstance(item, dict)]
 
 
-def _secret(section: dict[str, Any], key: str, env: Mapping[str, str], place: str) -> None:
-    """Put the secret that `key_env` or `key_file` points to under `key`."""
-    given = [k for k in (key, f"{key}_env", f"{key}_file") if section.get(k) is not None]
-    if len(given) > 1:
-        raise ConfigError(f"{place}: {' and '.join(given)} exclude each other", "keep one of them")
-    if given == [f"{key}_env"]:
-        variable = str(section[f"{key}_env"])
-        if not env.get(variable):
-            raise ConfigError(f"{place}.{key}_env: the variable {variable} is not set", f"export {variable}=…")
-        section[key] = env[variable]
-    elif given == [f"{key}_file"]:
-        file = Path(str(section[f"{key}_file"]))
-        try:
-            section[key] = file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not text"
-            raise ConfigError(
-                f"{place}.{key}_file: cannot read {file}: {why}", "correct the path or its permissions"
-            ) from None
-        if not section[key]:
-            raise ConfigError(f"{place}.{key}_file: {file} is empty", "put the secret into it")
+def _secrets(
+    table: dict[str, Any], section: Secrets, env: Mapping[str, str], place: str, needs: Collection[Secrets]
+) -> None:
+    for key in SECRETS[section]:
+        given = [k for k in (key, f"{key}_env", f"{key}_file") if table.get(k) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{place}: {' and '.join(given)} exclude each other", "keep one of them")
+        if given in ([f"{key}_env"], [f"{key}_file"]):
+            read = _from_env if given == [f"{key}_env"] else _from_file
+            table[key] = read(table[given[0]], env, f"{place}.{given[0]}") if section in needs else UNUSED
 
 
-def _explained(error: ValidationError, raw: dict[str, Any], where: str) -> ConfigError:
-    """The first problem in words: key, file, and for an unknown key the nearest known one."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    steps = list(problem["loc"])
-    if steps[:1] == ["sources"] and len(steps) > 1 and isinstance(steps[1], int):
-        named = _tables(raw["sources"][steps[1] : steps[1] + 1])
-        steps[1] = str(named[0].get("name", steps[1])) if named else steps[1]
-    key = ".".join(str(step) for step in steps)
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(steps[-1]), _known_keys(steps), n=1, cutoff=0.4)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_known_keys(steps))}"
-        return ConfigError(f"{where}: {key}: unknown key", remedy)
-    if problem["type"] == "missing":
-        return ConfigError(f"{where}: {key}: missing", "add it; the README has an example")
+def _from_env(value: object, env: Mapping[str, str], place: str) -> str:
+    variable = str(value)
+    if found := env.get(variable):
+        return found
+    # The secret itself is easily put there by mistake: only what looks like a variable's name is shown.
+    shown = variable if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", variable) else ""
+    raise ConfigError(
+        f"{place}: the variable {shown or 'that it names'} is not set",
+        f"export {shown}=…" if shown else "put the name of a variable there, and export that variable",
+    )
+
+
+def _from_file(value: object, _: Mapping[str, str], place: str) -> str:
+    text = str(value)
+    shown = text if text.startswith(("/", ".", "~")) else "that file"
+    try:
+        secret = Path(text).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+        raise ConfigError(f"{place}: cannot read {shown}: {why}", "correct the path or its permissions") from None
+    if not secret:
+        raise ConfigError(f"{place}: {shown} is empty", "put the secret into it")
+    return secret
+
+
+def _readable(file: Path | None, place: str) -> None:
+    try:
+        if file is not None:
+            file.open("rb").close()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or "that is no path"
+        raise ConfigError(f"{place}: cannot read {file}: {why}", "correct the path or its permissions") from None
+
+
+def _explained(error: ValidationError, raw: dict[str, Any], where: str, origins: Origins) -> ConfigError:
+    """The first problem in words: key, file (or variable, or flag), and for an unknown key the nearest known one."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    steps = [str(step) for step in problem["loc"] if step != "[key]"]
+    if steps[:1] == ["sources"] and isinstance(raw.get("sources"), list) and len(steps) > 1:
+        item = raw["sources"][int(steps[1])]
+        steps[1] = str(cast(dict[str, Any], item).get("name", steps[1])) if isinstance(item, dict) else steps[1]
     text = problem["msg"].removeprefix("Value error, ")
-    return ConfigError(f"{where}: {key}: {text}" if key else f"{where}: {text}", "correct the value")
+    if named := re.match(r"(\w+): ", text):
+        steps, text = [*steps, named[1]], text[named.end() :]
+    origin = next((origins[path] for n in range(len(steps), 0, -1) if (path := tuple(steps[:n])) in origins), where)
+    key = ".".join(steps)
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_fields(steps))
+        near = difflib.get_close_matches(steps[-1], known, n=1, cutoff=0.4)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return ConfigError(f"{origin}: {key}: unknown key", remedy)
+    if problem["type"] == "missing":
+        return ConfigError(f"{origin}: {key}: missing", "add it; the README has an example")
+    if steps == ["sources"] and problem["type"] == "tuple_type":
+        return ConfigError(f"{origin}: sources: must be tables of their own", "begin each with [[sources]]")
+    return ConfigError(f"{origin}: {key}: {text}" if key else f"{origin}: {text}", "correct the value")
 
 
-def _known_keys(steps: list[int | str]) -> list[str]:
-    section = {
-        "kafka": Kafka,
-        "http": Http,
-        "sources": Source,
-        "cluster": Cluster,
-        "outbox": Outbox,
-        "gate": Gate,
-        "state": StateRetention,
-        "feed": Feed,
-    }.get(str(steps[0]) if len(steps) > 1 else "", Config)
-    return sorted(section.model_fields)
+def _fields(steps: list[str]) -> Collection[str]:
+    if len(steps) == 1:
+        return Config.model_fields
+    return (Source if steps[0] == "sources" else SECTIONS.get(steps[0], Config)).model_fields

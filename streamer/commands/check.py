@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-from rich.console import Console
+from rich.text import Text
 
-from streamer.commands.lines import clean
+from streamer.commands.lines import Output, clean
 from streamer.commands.sources import clients
 from streamer.config import Config, Source
 from streamer.core.decode import decode
@@ -28,7 +28,7 @@ class Line(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-async def check(config: Config, out: Console, where: str) -> None:
+async def check(config: Config, out: Output, where: str) -> None:
     """Print every line; CheckFailed counts the failures."""
     lines = [Line("ok", "configuration", f"{where}: {len(config.sources)} sources")]
     if config.kafka.delivery == "at_least_once":
@@ -49,13 +49,11 @@ async def check(config: Config, out: Console, where: str) -> None:
         raise CheckFailed(f"{failed} of {len(lines)} checks failed")
 
 
-def _print(out: Console, line: Line) -> None:
+def _print(out: Output, line: Line) -> None:
     colour = {"ok": "green", "warning": "yellow", "failed": "red"}[line.verdict]
-    remedy = f" [dim]→ {clean(line.remedy)}[/]" if line.remedy else ""
+    remedy = f" → {clean(line.remedy)}" if line.remedy else ""
     out.print(
-        f"[{colour}]{line.verdict:<7}[/] {clean(line.what)}: {clean(line.text)}{remedy}",
-        highlight=False,
-        soft_wrap=True,
+        Text.assemble((f"{line.verdict:<7}", colour), f" {clean(line.what)}: {clean(line.text)}", (remedy, "dim"))
     )
 
 
@@ -100,13 +98,17 @@ async def _kafka(config: Config) -> list[Line]:
         await connection.probe()
     except StreamerError as error:
         return [_failure("Kafka", error)]
-    lines = [Line("ok", "Kafka", f"{connection.where} answers, log-in accepted")]
+    lines = [Line("ok", "Kafka", f"{connection.where} answers{_logged_in(config)}")]
     try:
         lines += map(_topic, await topics.inspect(connection))
         lines += [Line(*found) for found in await rights.inspect(connection)]
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines
+
+
+def _logged_in(config: Config) -> str:
+    return ", log-in accepted" if config.kafka.security_protocol.startswith("SASL") else ""
 
 
 def _topic(finding: topics.Finding) -> Line:

@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.text import Text
 
-from streamer.commands.lines import event_line, paint
+from streamer.commands.lines import Output, event_line, paint
 from streamer.commands.serve import serve, stopping_on_signals
 from streamer.config import Config
 from streamer.configure import build
@@ -20,7 +20,7 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.embedded import embedded_broker
 from streamer.kafka.store import KafkaStore
 from streamer.observe.metrics import states_by_name
-from streamer.runtime.ports import Silent
+from streamer.observe.observer import Silent
 from streamer.simulator.server import serve as simulate
 
 SUMMARY_EVERY = 5.0
@@ -33,7 +33,7 @@ RATE_OVER = 10.0
 class Narrator(Silent):
     """Prints a line for each committed event; `summary` tells how the floor stands."""
 
-    def __init__(self, out: Console) -> None:
+    def __init__(self, out: Output) -> None:
         self._out = out
         self._agents: dict[str, AgentState] = {}
         self._times: deque[float] = deque()
@@ -54,22 +54,25 @@ class Narrator(Silent):
         self._agents.update({agent.extension: agent for agent in states})
         for event in events:
             self._times.append(time.monotonic())
-            self._out.print(event_line(wire.event(event)), highlight=False, soft_wrap=True)
+            self._out.print(event_line(wire.event(event)))
 
-    def summary(self) -> str:
+    def summary(self) -> Text:
         """Extensions, states, events a second, age of the last poll."""
         now = time.monotonic()
         while self._times and self._times[0] < now - RATE_OVER:
             self._times.popleft()
-        states = ", ".join(f"{count} {paint(state)}" for state, count in states_by_name(self._agents).items())
+        states = [Text.assemble(f"{count} ", paint(state)) for state, count in states_by_name(self._agents).items()]
         rate = len(self._times) / max(1.0, min(RATE_OVER, now - self._began))
         age = f"{now - self._polled:.1f} s ago" if self._polled else "not yet"
-        return f"[bold]── {len(self._agents)} extensions: {states} · {rate:.1f} events/s · last poll {age}[/]"
+        return Text.assemble(
+            f"── {len(self._agents)} extensions: ",
+            Text(", ").join(states),
+            f" · {rate:.1f} events/s · last poll {age}",
+            style="bold",
+        )
 
 
-async def demo(
-    out: Console, *, agents: int, duration: float | None, listen: str, bootstrap_servers: str | None
-) -> None:
+async def demo(out: Output, *, agents: int, duration: float | None, listen: str, bootstrap_servers: str | None) -> None:
     """Run the whole set-up until interrupted, or for `duration` seconds."""
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stopping_on_signals())
@@ -93,7 +96,7 @@ def _config(vendor: str, kafka: str, listen: str, *, embedded: bool) -> Config:
     )
 
 
-async def _show(out: Console, config: Config, stop: asyncio.Event, duration: float | None, *, managed: bool) -> None:
+async def _show(out: Output, config: Config, stop: asyncio.Event, duration: float | None, *, managed: bool) -> None:
     narrator = Narrator(out)
     store = KafkaStore(Connection(config.kafka), managed=managed)
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -106,15 +109,15 @@ async def _show(out: Console, config: Config, stop: asyncio.Event, duration: flo
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
-    out.print(narrator.summary(), highlight=False, soft_wrap=True)
+    out.print(narrator.summary())
 
 
-async def _tell(out: Console, config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
+async def _tell(out: Output, config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
     address = await started
-    out.print(f"wallboard  [bold underline]{address}/[/]", highlight=False, soft_wrap=True)
-    out.print(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}", highlight=False)
+    out.print(Text.assemble("wallboard  ", (f"{address}/", "bold underline")))
+    out.print(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}")
     if config.kafka.delivery == "at_least_once":
-        out.print("[dim]           embedded, without transactions: at least once[/]")
+        out.print("           embedded, without transactions: at least once", style="dim")
     while True:
         await asyncio.sleep(SUMMARY_EVERY)
-        out.print(narrator.summary(), highlight=False, soft_wrap=True)
+        out.print(narrator.summary())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
+from rich.console import Console
+from rich.text import Text
 
 COLOURS = {
     "talking": "green",
@@ -20,45 +22,63 @@ COLOURS = {
 }
 
 
-def clean(text: str) -> str:
-    """`text` without control characters and without markup."""
-    return escape("".join(c if c.isprintable() else "·" for c in text))
+def clean(text: object) -> str:
+    """`text` without control characters."""
+    return "".join(c if c.isprintable() else "·" for c in str(text))
 
 
-def paint(state: str) -> str:
+def paint(state: str) -> Text:
     """The state in its colour."""
-    return f"[{COLOURS.get(state, 'white')}]{clean(state)}[/]"
+    return Text(clean(state), COLOURS.get(state, "white"))
 
 
-def event_line(event: dict[str, Any]) -> str:
+def event_line(event: Mapping[str, Any]) -> Text:
     """One event: when, who, what, how long it was before, and how we know."""
     previous, current = event["previous"], event["current"]
-    before = paint(previous["state"]) if previous else "·"
     took = event["previous_duration_s"]
     parts = [
-        f"[dim]{clean(event['occurred_at'])}[/]",
-        f"{clean(event['source'])}/[bold]{clean(event['extension'])}[/]",
-        f"{before} → {paint(current['state'])}",
+        Text(clean(event["occurred_at"]), "dim"),
+        _who(event),
+        Text.assemble(paint(previous["state"]) if previous else "·", " → ", paint(current["state"])),
     ]
     if took is not None:
-        parts.append(f"[dim]after {took:.1f} s[/]")
+        parts.append(Text(f"after {took:.1f} s", "dim"))
     if event["change"] != "state":
-        parts.append(f"[cyan]{clean(event['change'])}[/]")
-    parts += [f"{word} {clean(', '.join(event[word]))}" for word in ("joined", "left") if event.get(word)]
+        parts.append(Text(clean(event["change"]), "cyan"))
+    parts += [Text(f"{word} {clean(', '.join(event[word]))}") for word in ("joined", "left") if event.get(word)]
     if event["basis"] != "observed":
-        parts.append(f"[magenta]{clean(event['basis'])}[/]")
-    return "  ".join(parts)
+        parts.append(Text(clean(event["basis"]), "magenta"))
+    return Text("  ").join(parts)
 
 
-def state_line(state: dict[str, Any]) -> str:
+def state_line(state: Mapping[str, Any]) -> Text:
     """One extension's current state."""
     groups = ", ".join(group["name"] for group in state["groups"])
-    return "  ".join(
+    return Text("  ").join(
         (
-            f"{clean(state['source'])}/[bold]{clean(state['extension'])}[/]",
+            _who(state),
             paint(state["state"]),
-            f"[dim]since {clean(state['since'])}[/]",
-            clean(groups),
-            clean(state["agent"]),
+            Text(f"since {clean(state['since'])}", "dim"),
+            Text(clean(groups)),
+            Text(clean(state["agent"])),
         )
     )
+
+
+def _who(record: Mapping[str, Any]) -> Text:
+    return Text.assemble(f"{clean(record['source'])}/", (clean(record["extension"]), "bold"))
+
+
+class Output(Console):
+    """Standard output for people: a reader that went away, as `head` does, is the command line's business."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False, emoji=False, markup=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Raise, where the base class would end the process from within."""
+        raise BrokenPipeError
+
+    def write(self, line: bytes) -> None:
+        """A line of JSON, as it is."""
+        self.file.write(line.decode() + "\n")

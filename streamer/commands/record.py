@@ -11,7 +11,7 @@ import structlog
 from streamer.commands.serve import stopping_on_signals
 from streamer.commands.sources import clients, recording_to
 from streamer.config import Config
-from streamer.errors import ConfigError, VendorError, VendorRefused
+from streamer.errors import CheckFailed, ConfigError, VendorError, VendorRefused
 from streamer.runtime.clock import SystemClock
 from streamer.vendor.budget import UNAVAILABLE_CAP, backoff
 
@@ -25,9 +25,9 @@ async def record(config: Config, name: str, out: Path) -> int:
     clock, rng = SystemClock(), random.Random()  # noqa: S311 - spreads retries
     log = structlog.get_logger("streamer")
     failures = 0
-    with stopping_on_signals() as stop, recording_to(out) as recorder:
+    with stopping_on_signals() as stop, recording_to(out, log.warning) as recorder:
         async with clients(config, clock, log.warning, recorder) as made:
-            while not stop.is_set():
+            while not stop.is_set() and recorder.failure is None:
                 began = clock.monotonic()
                 pause = source.poll_interval
                 try:
@@ -45,4 +45,6 @@ async def record(config: Config, name: str, out: Path) -> int:
                         await stop.wait()
                 except TimeoutError:
                     pass
+        if recorder.failure is not None:
+            raise CheckFailed(f"{out}: {recorder.failure.strerror}", f"{recorder.count} answers were kept; make room")
         return recorder.count

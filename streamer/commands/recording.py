@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import orjson
@@ -14,13 +15,16 @@ from streamer.core.rejected import redact
 from streamer.errors import ConfigError
 from streamer.vendor.client import Reply, Session
 
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Unix seconds that have a date: before the year 10000."""
+
 
 class Answer(msgspec.Struct, frozen=True):
     """One recorded answer: times in unix seconds on the recorder's clock, `status` of HTTP, `body` the text."""
 
     source: str
-    requested_at: float
-    answered_at: float
+    requested_at: Moment
+    answered_at: Moment
     status: int
     body: str
 
@@ -35,14 +39,19 @@ class Writable(Protocol):
 class Recorder:
     """Writes answers to a file, a JSON object a line, without tokens and keys."""
 
-    def __init__(self, file: Writable) -> None:
+    def __init__(self, file: Writable, warn: Callable[[str], None]) -> None:
         self._file = file
+        self._warn = warn
         self.count = 0
+        self.failure: OSError | None = None
+        """Why nothing is kept any more."""
 
     def listen(self, source: str, session: Session) -> Callable[[Reply], None]:
         """What a client calls with every status answer."""
 
         def heard(reply: Reply) -> None:
+            if self.failure is not None:
+                return
             body = redact(reply.body.decode("utf-8", "surrogateescape"), session.secrets())
             record = {
                 "source": source,
@@ -51,9 +60,14 @@ class Recorder:
                 "status": reply.status,
                 "body": body.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             }
-            self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-            self._file.flush()
-            self.count += 1
+            try:
+                self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+                self._file.flush()
+            except OSError as error:  # a full disk must not end the polls
+                self.failure = error
+                self._warn(f"recording has ended after {self.count} answers: {error.strerror}")
+            else:
+                self.count += 1
 
         return heard
 
@@ -72,5 +86,7 @@ def read(path: Path) -> Iterator[Answer]:
                     yield _decoder.decode(line)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}", "give a file made by `record`") from None
-    except (msgspec.MsgspecError, EOFError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}:{number}: not a recorded answer: {error}", "give a file made by `record`") from None
+    except (msgspec.MsgspecError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise ConfigError(
+            f"{path}:{max(number, 1)}: not a recorded answer: {error}", "give a file made by `record`"
+        ) from None

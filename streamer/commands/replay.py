@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
-from streamer.commands.lines import event_line, state_line
+from streamer.commands.lines import Output, event_line, state_line
 from streamer.commands.recording import Answer, read
 from streamer.config import Config
 from streamer.core import wire
@@ -57,7 +57,7 @@ def replay(paths: Sequence[Path], config: Config | None) -> Iterator[tuple[Repla
             yield source, source.feed(answer)
 
 
-def run(paths: Sequence[Path], config: Config | None, *, json: bool, state: bool, out: Console) -> None:
+def run(paths: Sequence[Path], config: Config | None, *, json: bool, state: bool, out: Output) -> None:
     """Print events as they come, or with `state` what every extension is in at the end."""
     seen: dict[int, Replayed] = {}
     count = 0
@@ -67,19 +67,17 @@ def run(paths: Sequence[Path], config: Config | None, *, json: bool, state: bool
             continue
         count += len(events)
         for event in events:
-            record = wire.event(event)
-            _print(out, record, json, event_line(record))
+            _print(out, wire.event(event), json, event_line)
     if state:
         for source in seen.values():
             for agent in sorted(source.state.agents.values(), key=lambda a: a.extension):
-                record = wire.agent_state(agent)
-                _print(out, record, json, state_line(record))
+                _print(out, wire.agent_state(agent), json, state_line)
     elif not json:
         out.print(f"{count} events", style="dim")
 
 
-def _print(out: Console, record: dict[str, Any], json: bool, line: str) -> None:
+def _print(out: Output, record: dict[str, Any], json: bool, line: Callable[[Mapping[str, Any]], Text]) -> None:
     if json:
-        out.file.write(wire.dumps(record).decode() + "\n")
+        out.write(wire.dumps(record))
     else:
-        out.print(line, highlight=False, soft_wrap=True)
+        out.print(line(record))

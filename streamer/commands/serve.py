@@ -18,8 +18,8 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
+from streamer.observe.observer import Observer, Observers
 from streamer.runtime.clock import SystemClock
-from streamer.runtime.ports import Observer, Observers
 from streamer.runtime.supervisor import Supervisor
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
@@ -42,6 +42,8 @@ def stopping_on_signals() -> Generator[asyncio.Event]:
 async def run(config: Config, record: Path | None = None) -> None:
     """The command: ends on SIGTERM or SIGINT."""
     store = KafkaStore(Connection(config.kafka))
+    if config.kafka.delivery == "at_least_once":
+        LogObserver().notice("delivery is at_least_once: a consumer may see an event twice, with the same event_id")
     with stopping_on_signals() as stop:
         await serve(config, store, stop, record=record)
 
@@ -60,11 +62,9 @@ async def serve(
     board = Board()
     registry = CollectorRegistry()
     everyone = Observers(log, MetricsObserver(registry), board, *observers)
-    if config.kafka.delivery == "at_least_once":
-        log.problem("delivery is at_least_once: a consumer may see an event twice, with the same event_id")
     with ExitStack() as stack:
-        recorder = stack.enter_context(recording_to(record)) if record else None
-        async with clients(config, clock, log.problem, recorder) as sources:
+        recorder = stack.enter_context(recording_to(record, log.notice)) if record else None
+        async with clients(config, clock, log.notice, recorder) as sources:
             instance = config.cluster.instance if config.cluster else socket.gethostname()
             rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
             supervisor = Supervisor(config, store, sources, clock, everyone, rng, instance)

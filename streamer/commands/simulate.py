@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rich.console import Console
-
+from streamer.commands.lines import Output
 from streamer.commands.serve import stopping_on_signals
 from streamer.simulator.server import serve
 
@@ -14,7 +13,7 @@ APPID, ACCESSKEY = "app-1", "key-1"
 
 
 async def simulate(
-    out: Console, *, host: str, port: int, agents: int, seed: int, floor: str, truth: Path | None, faults: str
+    out: Output, *, host: str, port: int, agents: int, seed: int, floor: str, truth: Path | None, faults: str
 ) -> None:
     """Serve until interrupted; one line says where, and how to log in."""
     with stopping_on_signals() as stop:
@@ -31,11 +30,8 @@ async def simulate(
             appid=APPID,
             accesskey=ACCESSKEY,
         )
-        out.print(
-            f"simulating {agents} agents at {simulator.url} appid={APPID} accesskey={ACCESSKEY}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        out.print(f"simulating {agents} agents at {simulator.url} appid={APPID} accesskey={ACCESSKEY}")
+        out.file.flush()
         try:
             await stop.wait()
         finally:

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from streamer.commands.recording import Recorder
 from streamer.config import Config, Source
-from streamer.errors import ConfigError
+from streamer.configure import UNUSED
+from streamer.errors import ConfigError, VendorError
 from streamer.runtime.ports import Clock
 from streamer.vendor.client import Session, VendorClient, http_session, tls
 
@@ -26,7 +27,7 @@ def secrets_of(config: Config) -> tuple[str, ...]:
     found = [secret(config.kafka.sasl_plain_password), secret(config.kafka.ssl_password)]
     for source in config.sources:
         found += [secret(source.accesskey), secret(source.token), secret(source.callback_secret)]
-    return tuple(filter(None, found))
+    return tuple(text for text in found if text not in ("", UNUSED))
 
 
 @asynccontextmanager
@@ -53,12 +54,21 @@ async def clients(
                     max_body=source.max_body,
                     ssl=tls(str(source.ca_file or "")),
                 )
+                session.tokens.on_renewal_failed = lambda error: warn(f"the token could not be renewed: {error}")
                 if text := session.warn_plain_http():
                     warn(text)
+                session.tokens.on_renewal_failed = _renewal_failed(session, warn)
             made[source.name] = client = _client(session, source)
             if recorder is not None:
                 client.on_reply = recorder.listen(source.name, session)
         yield made
+
+
+def _renewal_failed(session: Session, warn: Callable[[str], None]) -> Callable[[VendorError], None]:
+    def failed(error: VendorError) -> None:
+        warn(f"{session.account.where}: the token could not be renewed yet, polls go on with the old one: {error}")
+
+    return failed
 
 
 def _client(session: Session, source: Source) -> VendorClient:
@@ -72,7 +82,7 @@ def _client(session: Session, source: Source) -> VendorClient:
 
 
 @contextmanager
-def recording_to(path: Path) -> Generator[Recorder]:
+def recording_to(path: Path, warn: Callable[[str], None]) -> Generator[Recorder]:
     """A recorder that writes to `path`, compressed if its name ends in .gz."""
     with ExitStack() as stack:
         try:
@@ -80,4 +90,4 @@ def recording_to(path: Path) -> Generator[Recorder]:
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}", "give a writable file") from None
         packed = stack.enter_context(gzip.open(file, "wb")) if path.suffix == ".gz" else file
-        yield Recorder(packed)
+        yield Recorder(packed, warn)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Literal
 
 from rich.console import Console
+from rich.text import Text
 
-from streamer.commands.lines import clean, event_line, state_line
+from streamer.commands.lines import Output, clean, event_line, state_line
 from streamer.commands.serve import stopping_on_signals
 from streamer.config import Config
 from streamer.core import wire
@@ -17,15 +19,17 @@ from streamer.kafka.reader import follow, states
 
 
 async def tail(
-    config: Config, out: Console, *, begin: Literal["beginning", "end"], extension: str | None, json: bool
+    config: Config, out: Output, *, begin: Literal["beginning", "end"], extension: str | None, json: bool
 ) -> None:
     """Print events as they are committed, until interrupted."""
     connection = Connection(config.kafka, client_id="streamer-tail")
 
     async def work() -> None:
-        async for record in follow(connection, begin):
-            if extension is None or record.get("extension") == extension:
-                _print(out, record, json, event_line)
+        async with aclosing(follow(connection, begin)) as records:
+            async for record in records:
+                if extension is None or record.get("extension") == extension:
+                    _print(out, record, json, event_line)
+                    out.file.flush()
 
     with stopping_on_signals() as stop:
         working = asyncio.create_task(work())
@@ -38,7 +42,7 @@ async def tail(
             working.result()
 
 
-async def state(config: Config, out: Console, *, json: bool) -> None:
+async def state(config: Config, out: Output, *, json: bool) -> None:
     """Print the current state of every extension, in the order of their keys."""
     found = await states(Connection(config.kafka, client_id="streamer-state"))
     for _, record in sorted(found.items()):
@@ -47,11 +51,21 @@ async def state(config: Config, out: Console, *, json: bool) -> None:
         out.print(f"{len(found)} extensions", style="dim")
 
 
-def _print(out: Console, record: Mapping[str, Any], json: bool, line: Any) -> None:
+def _print(out: Output, record: Mapping[str, Any], json: bool, line: Callable[[Mapping[str, Any]], Text]) -> None:
     if "unreadable" in record:
-        Console(stderr=True).print(f"skipped {clean(record['unreadable'])}: not a record of ours", style="yellow")
+        _skipped(record["unreadable"])
     elif json:
-        out.file.write(wire.dumps(dict(record)).decode() + "\n")
-        out.file.flush()
+        out.write(wire.dumps(dict(record)))
     else:
-        out.print(line(record), highlight=False, soft_wrap=True)
+        try:
+            text = line(record)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            _skipped(f"a record of extension {record.get('extension')}")
+        else:
+            out.print(text)
+
+
+def _skipped(what: str) -> None:
+    Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(
+        f"skipped {clean(what)}: not a record of ours", style="yellow"
+    )

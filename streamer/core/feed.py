@@ -66,7 +66,7 @@ def judge(health: Health, now: int, poll_interval_ms: int) -> tuple[Status, str]
     if health.stopped:
         return "stopped", health.trouble or "stopped by its operator"
     if health.refused:
-        return "refused", health.trouble
+        return "refused", health.trouble or "the vendor refuses"
     patience = STALE_AFTER * poll_interval_ms
     silent = now - (health.good_at if health.good_at is not None else health.started_at)
     if silent > patience:

@@ -5,7 +5,8 @@ Rules (contract, [gate]; `max_delay` bounds how late a real mass sign-out may be
 | what is missing                                                     | believed                                       |
 | --- | --- |
 | an extension one of whose rows could not be read                    | never by this poll                             |
-| extensions that vanished when rows without an extension turned up   | once that count has fallen again               |
+| extensions that vanished when rows without an extension turned up   | once that count has fallen again; or after     |
+|                                                                     | max_delay, if they are more than such rows     |
 | at most max(absent_min, absent_share × known) extensions newly      | at once                                        |
 | more than that                                                      | after confirm_polls good polls or max_delay    |
 
@@ -50,7 +51,8 @@ def judge(
     of rows without an extension in the poll before and in this one; `suspects` are those held for that reason so far.
     """
     before, present = anonymous
-    fresh = {name for name, agent in missing.items() if agent.absent_since is None}
+    # Not yet counted as absent: newly gone, or suspected so far (which a restart has forgotten).
+    fresh = {name for name, agent in missing.items() if agent.absent_polls == 0}
     if present > before:
         suspected = frozenset(suspects) | fresh
     elif present < before:
@@ -58,8 +60,10 @@ def judge(
     else:
         suspected = frozenset(suspects)
     suspected &= frozenset(missing)
+    if len(suspected) > present:
+        suspected = frozenset(name for name in suspected if not _waited(missing[name], now, settings))
     candidates = {n: a for n, a in missing.items() if n not in unread and n not in suspected}
-    few = max(settings.absent_min, int(settings.absent_share * known))
+    few = max(settings.absent_min, int(settings.absent_share * known + 1e-9))  # 0.29 × 100 is 28.999…
     believable = len(candidates) <= few or any(_due(agent, now, settings) for agent in candidates.values())
     believed = frozenset(candidates if believable else ())
     return Verdict(
@@ -74,4 +78,8 @@ def _due(agent: AgentState, now: int, settings: Settings) -> bool:
     """Has this absence, seen once more now, been confirmed or waited for long enough?"""
     if agent.absent_polls + 1 >= settings.confirm_polls:
         return True
+    return _waited(agent, now, settings)
+
+
+def _waited(agent: AgentState, now: int, settings: Settings) -> bool:
     return agent.absent_since is not None and now - agent.absent_since >= settings.max_delay_ms

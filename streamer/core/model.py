@@ -83,8 +83,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
 class Window(msgspec.Struct, frozen=True, gc=False):
     """The vendor's moments between which everything new in a poll must have happened.
 
-    `start` is None where nothing is known before. `absent_end` is the end for seats that are no longer there: the first
-    poll that missed them, where that was an earlier one.
+    `start` is None where nothing is known before, and never after `end`. `absent_end` is the end for seats that are no
+    longer there: the first poll that missed them, where that was an earlier one.
     """
 
     start: int | None
@@ -114,8 +114,8 @@ class AgentState(msgspec.Struct, frozen=True, gc=False):
 
     `occurred_at` is the last event's; a change of groups leaves `since` behind it. `absent_since` is the upper bound of
     the first poll that did not show all of its seats, `absent_polls` how many polls agreed so far. `read_until` is the
-    lower bound for its next transition where that is older than the source's `complete_until`: a row could not be
-    read, or an absence is not believed.
+    lower bound for its next transition where that is older than the last poll's: a row could not be read, or an
+    absence is not believed. `absent_groups` are the groups whose rows the last poll missed, while that is not believed.
     """
 
     source: str
@@ -136,6 +136,7 @@ class AgentState(msgspec.Struct, frozen=True, gc=False):
     absent_since: int | None = None
     absent_polls: int = 0
     read_until: int | None = None
+    absent_groups: tuple[str, ...] = ()
 
 
 class AgentStateChanged(msgspec.Struct, frozen=True, gc=False):
@@ -191,10 +192,11 @@ class Settings(msgspec.Struct, frozen=True, gc=False):
 class SourceState(msgspec.Struct, frozen=True, gc=False):
     """Everything the core carries from poll to poll for one source.
 
-    `complete_until` is the vendor's moment up to which all that was seen is told: the lower bound of the next poll's
-    window. `anonymous` is the last poll's count of rows without an extension; `suspects` are the extensions that
-    vanished when that count rose. `polled_at` is the last good poll's request, on our clock. `doubted` tells that the
-    last list lost more than the gate believes. `jumps` counts how often one of the two clocks jumped.
+    `complete_until` is the vendor's moment up to which all that was seen is told. `seen_until` is the lower bound of
+    the next poll's window: later than `complete_until` while absences wait; None after a restart. `anonymous` is the
+    last poll's count of rows without an extension; `suspects` are the extensions that vanished when that count rose.
+    `polled_at` is the last good poll's request, on our clock. `doubted` tells that the last list lost more than the
+    gate believes. `jumps` counts how often one of the two clocks jumped.
     """
 
     agents: Mapping[str, AgentState]
@@ -205,3 +207,4 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     suspects: frozenset[str] = frozenset()
     doubted: bool = False
     jumps: int = 0
+    seen_until: int | None = None

@@ -18,10 +18,12 @@ REMEMBERED = 10_000
 """Distinct rejections remembered for one source, some 2 MB; beyond that the oldest may be told once more."""
 
 _SECRET_FIELD = re.compile(
-    r"""(["']?[\w-]*(?:passw|pwd|secret|token|accesskey|apikey|authorization)[\w-]*["']?\s*[:=]\s*)"""
-    r"""("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]<>]+)""",
-    re.IGNORECASE,
+    r"""((?:passw|pwd|secret|token|accesskey|apikey|authorization)[\w-]{0,64}(?:\\{0,8}["'])?\s{0,8}[:=]\s{0,8}"""
+    r"""(?:(?:basic|bearer)\s{1,8})?)"""
+    r"""(\[[^\]]*\]?|\{[^}]*\}?|\\+".*?(?:\\+"|$)|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]<>]+)""",
+    re.IGNORECASE | re.DOTALL,
 )
+"""A field that by its name holds a secret, and its value: also a list or an object of them, or inside a JSON string."""
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

@@ -125,6 +125,7 @@ def agent_state(agent: AgentState) -> dict[str, Any]:
         "absent_since": _maybe(agent.absent_since),
         "absent_polls": agent.absent_polls,
         "read_until": _maybe(agent.read_until),
+        "absent_groups": list(agent.absent_groups),
     }
 
 
@@ -192,6 +193,7 @@ class _AgentState(msgspec.Struct, tag_field="type", tag="AgentState"):
     absent_since: str | None = None
     absent_polls: int = 0
     read_until: str | None = None
+    absent_groups: tuple[str, ...] = ()
 
 
 _agent_state = msgspec.json.Decoder(_AgentState)
@@ -199,6 +201,13 @@ _agent_state = msgspec.json.Decoder(_AgentState)
 
 def read_agent_state(data: bytes) -> AgentState:
     """The state that a record on the state topic holds; ValueError, with the reason, if it holds none."""
+    try:
+        return _read_agent_state(data)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_agent_state(data: bytes) -> AgentState:
     record = _agent_state.decode(data)
     if record.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
         raise ValueError(f"schema_version {record.schema_version}")

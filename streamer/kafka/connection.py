@@ -110,6 +110,9 @@ class Connection:
             await self.discard(client)
             if isinstance(error, KafkaUnavailable):
                 await self.probe()
+                raise KafkaUnavailable(
+                    error.problem, "it takes connections: check kafka.security_protocol, or is it still starting?"
+                ) from error
             raise
 
     async def probe(self) -> None:
@@ -165,7 +168,7 @@ class Connection:
                 return Fenced(f"another producer has taken over ({what})", "run one instance for these topics")
             if isinstance(cause, ssl.SSLError):
                 return KafkaUnavailable(
-                    f"Kafka at {self.where}: TLS failed: {cause.reason or cause}",
+                    f"Kafka at {self.where}: TLS failed: {getattr(cause, 'reason', None) or cause}",
                     "check kafka.ssl_cafile and security_protocol",
                 )
         text = str(error).splitlines()[0] if str(error) else name

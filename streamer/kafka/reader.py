@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Literal, cast
 
-import msgspec
 import orjson
 
+from streamer.errors import TopicsWrong
+from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import partitions_of, read_to_end
 
 
-async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> AsyncIterator[Mapping[str, Any]]:
-    """Every event from there on, for ever; a record that is not JSON comes as {"unreadable": place}."""
+async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> AsyncGenerator[Mapping[str, Any]]:
+    """Every event from there on, for ever; a record that is none of ours comes as {"unreadable": place}."""
+    topic = connection.config.events_topic
+    await _there(connection, topic)
     consumer = connection.consumer()
     await connection.start(consumer)
     try:
-        partitions = await partitions_of(connection, consumer, connection.config.events_topic)
+        partitions = await partitions_of(connection, consumer, topic)
         consumer.assign(partitions)
         if begin == "beginning":
             await connection.call(consumer.seek_to_beginning(*partitions), "seek")
         else:
             await connection.call(consumer.seek_to_end(*partitions), "seek")
         while True:
-            got: dict[Any, list[Any]] = await consumer.getmany(timeout_ms=1000)
+            got: dict[Any, list[Any]] = await connection.call(consumer.getmany(timeout_ms=1000), "read a topic")
             for records in got.values():
                 for record in records:
-                    yield _json(record)
+                    yield _json(record, "AgentStateChanged")
             await asyncio.sleep(0)
     finally:
         await connection.discard(consumer)
@@ -36,21 +39,33 @@ async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> 
 
 async def states(connection: Connection) -> dict[str, Mapping[str, Any]]:
     """The current record of every extension, by key."""
+    topic = connection.config.state_topic
+    await _there(connection, topic)
     found: dict[str, Mapping[str, Any]] = {}
-    async for record in read_to_end(connection, [connection.config.state_topic]):
+    async for record in read_to_end(connection, [topic]):
         key = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
             found.pop(key, None)
         else:
-            found[key] = _json(record)
+            found[key] = _json(record, "AgentState")
     return found
 
 
-def _json(record: Any) -> Mapping[str, Any]:
+async def _there(connection: Connection, topic: str) -> None:
+    """TopicsWrong if the topic is missing: a consumer that asks for it may create it."""
+    if topic not in await topics.existing(connection, [topic]):
+        raise TopicsWrong(
+            f"Kafka at {connection.where} has no topic {topic}", "correct its name, or let `run` create it first"
+        )
+
+
+def _json(record: Any, kind: str) -> Mapping[str, Any]:
     try:
         value: Any = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError:
         value = None
-    if isinstance(value, dict) and "extension" in value:
-        return msgspec.convert(value, dict[str, Any])
+    if isinstance(value, dict):
+        found = cast(dict[str, Any], value)
+        if found.get("type") == kind:
+            return found
     return {"unreadable": f"{record.topic}[{record.partition}]@{record.offset}"}

@@ -9,6 +9,7 @@ import msgspec
 from aiokafka import errors
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streamer.config import Kafka
 from streamer.errors import KafkaRefused, KafkaUnavailable, TopicsWrong
@@ -99,17 +100,7 @@ def _judge_one(name: str, topic: Topic | None, settings: Mapping[str, str]) -> F
 
 async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
     """Those of our topics that exist."""
-    names = list(wanted(connection.config))
-    described: list[Any] = await connection.call(admin.describe_topics(names), "describe topics")
-    there: dict[str, tuple[int, int]] = {}
-    for topic in described:
-        code = topic["error_code"]
-        if code == errors.UnknownTopicOrPartitionError.errno:
-            continue
-        if code != 0:
-            raise _refusal(connection, topic["topic"], code)
-        parts = topic["partitions"]
-        there[topic["topic"]] = (len(parts), min((len(p["replicas"]) for p in parts), default=0))
+    there = await _counts(connection, admin, list(wanted(connection.config)))
     if not there:
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
@@ -121,6 +112,33 @@ async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
                 raise _refusal(connection, name, code)
             configs[name] = {entry[0]: entry[1] for entry in entries}
     return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
+
+
+async def existing(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of `names` that are topics."""
+    admin = connection.admin()
+    await connection.start(admin)
+    try:
+        return set(await _counts(connection, admin, names))
+    finally:
+        await connection.discard(admin)
+
+
+async def _counts(connection: Connection, admin: Any, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Partitions and replicas of those topics that exist."""
+    # The client's own call would have a broker that creates topics unasked create these.
+    request = MetadataRequest(list(names), allow_auto_topic_creation=False)
+    answer: Any = await connection.call(admin._send_request(request), "describe topics")
+    there: dict[str, tuple[int, int]] = {}
+    for topic in answer.to_object()["topics"]:
+        code = topic["error_code"]
+        if code == errors.UnknownTopicOrPartitionError.errno:
+            continue
+        if code != 0:
+            raise _refusal(connection, topic["topic"], code)
+        parts = topic["partitions"]
+        there[topic["topic"]] = (len(parts), min((len(p["replicas"]) for p in parts), default=0))
+    return there
 
 
 def _refusal(connection: Connection, topic: str, code: int) -> KafkaRefused | KafkaUnavailable:

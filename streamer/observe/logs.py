@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,22 +13,23 @@ from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged, Snapshot
 from streamer.core.rejected import redact
 from streamer.errors import KafkaError, VendorError, VendorRefused
-from streamer.runtime.ports import Silent
+from streamer.observe.observer import Silent
 
 
 def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
-    """Log to standard error: readable lines on a terminal, JSON elsewhere; never one of `secrets`."""
+    """Log to standard error: readable lines on a terminal, JSON elsewhere; never one of `secrets`.
 
-    def hide(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        return {name: redact(value, secrets) if isinstance(value, str) else value for name, value in event.items()}
+    Control characters, which names from the vendor may hold, are shown as `·`: one event is one line.
+    """
+
+    def fit(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {name: _fit(value, secrets, many_lines=name == "exception") for name, value in event.items()}
 
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        hide,
     ]
-    renderer = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer()
+    render = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -36,16 +38,51 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared[:2], structlog.stdlib.ExtraAdder(), *shared[2:]],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, hide, renderer],
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                fit,
+                _rendered(render),
+            ],
         )
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
-    # The Kafka client tells of every attempt to reach a broker that is away; we tell once that it is, and why.
-    chatty = logging.DEBUG if level.lower() == "debug" else logging.CRITICAL
-    for name in ("aiokafka", "aiohttp.access", "asyncio"):
-        logging.getLogger(name).setLevel(chatty if name != "asyncio" else logging.WARNING)
+    detailed = level.lower() == "debug"
+    for name, least in LEAST_LEVELS.items():
+        # The Kafka client tells of every attempt to reach a broker that is away; we tell once that it is, and why.
+        logging.getLogger(name).setLevel(least if detailed or name == "asyncio" else logging.CRITICAL)
+
+
+LEAST_LEVELS = {
+    "aiokafka": logging.DEBUG,
+    "aiokafka.conn": logging.INFO,  # below that it writes out every request, and one of them holds the password
+    "aiohttp.access": logging.DEBUG,
+    "asyncio": logging.WARNING,
+}
+"""Of libraries' loggers, at --log-level debug."""
+
+
+def _fit(value: object, secrets: Sequence[str], *, many_lines: bool) -> object:
+    """A value as it may be written: numbers as they are, the rest as text without secrets and control characters."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = redact(str(value), secrets)
+    return "".join(c if c.isprintable() or (many_lines and c == "\n") else "·" for c in text)
+
+
+def _rendered(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """`render`, but an exception's traceback is written as it is: it is text already."""
+
+    def rendered(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        if not isinstance(render, structlog.dev.ConsoleRenderer):
+            return str(render(logger, method, event))
+        traceback = event.pop("exception", "")
+        line = str(render(logger, method, event))
+        return f"{line}\n{traceback}" if traceback else line
+
+    return rendered
 
 
 class LogObserver(Silent):
@@ -54,11 +91,16 @@ class LogObserver(Silent):
     def __init__(self) -> None:
         self._log = structlog.get_logger("streamer")
         self._failures: dict[str, int] = {}
+        self._told: set[str] = set()
         self._kafka_away = False
 
     def serving(self, address: str) -> None:
         """Where the wallboard is."""
         self._log.info("serving the wallboard", address=address)
+
+    def notice(self, what: str) -> None:
+        """Something about the set-up that an operator may not have meant."""
+        self._log.warning(what)
 
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         missed = self._failures.pop(source, 0)
@@ -93,7 +135,10 @@ class LogObserver(Silent):
         self._log.info("restored", source=source, extensions=len(agents))
 
     def feed(self, source: str, status: Status, reason: str) -> None:
-        say = self._log.info if status in ("live", "stopped") else self._log.warning
+        # Every start begins with `recovering`; later on it means that something is wrong.
+        usual = status in ("live", "stopped") or (status == "recovering" and source not in self._told)
+        self._told.add(source)
+        say = self._log.info if usual else self._log.warning
         say("feed", source=source, status=status, reason=reason)
 
     def kafka(self, error: KafkaError | None) -> None:

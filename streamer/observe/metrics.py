@@ -10,7 +10,7 @@ from streamer.core.codes import BUSIEST
 from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged, Snapshot
 from streamer.errors import KafkaError, VendorError, VendorRefused
-from streamer.runtime.ports import Silent
+from streamer.observe.observer import Silent
 
 STATUSES: tuple[Status, ...] = ("live", "recovering", "stale", "refused", "stopped")
 

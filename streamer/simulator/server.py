@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from streamer.simulator.faults import Faults
 from streamer.simulator.floor import Floor, named_floor
 from streamer.simulator.world import World
 
-__all__ = ["Reply", "Simulator", "VendorApi", "run", "serve"]
+__all__ = ["Reply", "Simulator", "VendorApi", "serve"]
 
 FLUSH_SECONDS = 0.2
 """Between two writes of the truth: well below the half second that its readers count on."""
@@ -168,22 +167,3 @@ async def serve(
         raise ConfigError(problem, "name a file in a folder that exists and can be written to") from error
     await simulator.start(host, port)
     return simulator
-
-
-async def run(port: int, agents: int, seed: int, truth: Path | None, faults: str) -> None:
-    """`streamer simulate`: serve until SIGINT or SIGTERM; one line of output says where and how to log in."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    appid, accesskey = "app-1", "key-1"
-    # Truth that nobody asked for must not pile up in memory.
-    file = truth or Path(os.devnull)
-    simulator = await serve(
-        port=port, agents=agents, seed=seed, truth=file, faults=faults, appid=appid, accesskey=accesskey
-    )
-    print(f"simulating {agents} agents at {simulator.url} appid={appid} accesskey={accesskey}", flush=True)
-    try:
-        await stop.wait()
-    finally:
-        await simulator.close()

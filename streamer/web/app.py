@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
@@ -14,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from streamer.core import wire
 from streamer.errors import ConfigError
-from streamer.web.board import Board
+from streamer.web.board import Board, Page
 
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -64,7 +65,11 @@ def make_app(board: Board, registry: CollectorRegistry, not_ready: Readiness) ->
 
 @web.middleware
 async def _secured(request: web.Request, handler: Any) -> web.StreamResponse:
-    response: web.StreamResponse = await handler(request)
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as error:
+        error.headers.update(SECURITY)
+        raise
     if not response.prepared:
         response.headers.update(SECURITY)
     return response
@@ -82,21 +87,33 @@ def _static(name: str) -> Callable[[web.Request], Any]:
 async def _events(request: web.Request) -> web.StreamResponse:
     board = request.app[_board]
     page = board.open_page()
+    sending = asyncio.create_task(_send(request, page))
+    over = asyncio.create_task(page.over.wait())
     try:
-        async with sse_response(request, headers=SECURITY) as stream:
-            while stream.is_connected() and (message := await page.get()) is not None:
-                name, data = message
-                with suppress(ConnectionResetError):
-                    await stream.send(data.decode(), event=name)
-        return stream
+        await asyncio.wait([sending, over], return_when=asyncio.FIRST_COMPLETED)
     finally:
         board.close_page(page)
+        for task in (sending, over):
+            task.cancel()
+        await asyncio.gather(sending, over, return_exceptions=True)
+        # Whoever does not read would keep what is buffered for it: an orderly end is for those that do.
+        if request.transport is not None:
+            request.transport.abort()
+    return web.Response()
+
+
+async def _send(request: web.Request, page: Page) -> None:
+    with suppress(ConnectionError, TimeoutError):
+        async with sse_response(request, headers=SECURITY) as stream:
+            while True:
+                name, data = await page.get()
+                await stream.send(data.decode(), event=name)
 
 
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncGenerator[str]:
     """Serve `app` on host:port (0: any free one); yields the address. ConfigError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -11,7 +11,7 @@ from streamer.core import wire
 from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged
 from streamer.errors import KafkaError
-from streamer.runtime.ports import Silent
+from streamer.observe.observer import Silent
 
 LATEST = 50
 """Transitions kept for a page that opens."""
@@ -22,6 +22,38 @@ BEHIND = 1000
 Message = tuple[str, bytes]
 
 
+class Page:
+    """What one open page has yet to be sent: the whole state first, then each change."""
+
+    def __init__(self, first: Message) -> None:
+        self._waiting: deque[Message] = deque([first])
+        self._news = asyncio.Event()
+        self._news.set()
+        self.over = asyncio.Event()
+        """Set when the page is to be disconnected: it lags too far behind, or the server stops."""
+
+    async def get(self) -> Message:
+        """The next message."""
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    def put(self, message: Message) -> bool:
+        """Queue a message; False if there were too many: then nothing waits any longer, and the page is over."""
+        if len(self._waiting) >= BEHIND:
+            self.end()
+            return False
+        self._waiting.append(message)
+        self._news.set()
+        return True
+
+    def end(self) -> None:
+        """Disconnect the page, whatever it waits for."""
+        self._waiting.clear()
+        self.over.set()
+
+
 class Board(Silent):
     """Follows what was committed and tells every open page."""
 
@@ -30,7 +62,8 @@ class Board(Silent):
         self.feeds: dict[str, tuple[Status, str]] = {}
         self.kafka_trouble = ""
         self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
-        self._pages: set[asyncio.Queue[Message | None]] = set()
+        self._pages: set[Page] = set()
+        self._closed = False
 
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
         self.agents[source] = dict(agents)
@@ -77,21 +110,23 @@ class Board(Silent):
             "feeds": self._feeds(),
         }
 
-    def open_page(self) -> asyncio.Queue[Message | None]:
-        """A queue with the whole state first, then each change; None means: reconnect."""
-        page: asyncio.Queue[Message | None] = asyncio.Queue()
-        page.put_nowait(("snapshot", wire.dumps(self.snapshot())))
+    def open_page(self) -> Page:
+        """A page that is told of everything from now on."""
+        page = Page(("snapshot", wire.dumps(self.snapshot())))
         self._pages.add(page)
+        if self._closed:
+            page.end()
         return page
 
-    def close_page(self, page: asyncio.Queue[Message | None]) -> None:
+    def close_page(self, page: Page) -> None:
         """The page is gone."""
         self._pages.discard(page)
 
     def close_all(self) -> None:
-        """End every page's stream."""
+        """End every page's stream, and that of any page that still comes."""
+        self._closed = True
         for page in self._pages:
-            page.put_nowait(None)
+            page.end()
 
     def _feeds(self) -> dict[str, Any]:
         return {
@@ -103,12 +138,7 @@ class Board(Silent):
         if not self._pages:
             return
         data = wire.dumps(body)
-        for page in tuple(self._pages):
-            if page.qsize() > BEHIND:
-                self._pages.discard(page)
-                page.put_nowait(None)
-            else:
-                page.put_nowait((name, data))
+        self._pages = {page for page in self._pages if page.put((name, data))}
 
 
 def _tile(agent: AgentState) -> dict[str, Any]:

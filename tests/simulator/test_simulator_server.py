@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import aiohttp
 import pytest
 
 from streamer.errors import ConfigError
-from streamer.simulator.server import Reply, Simulator, run, serve
+from streamer.simulator.server import Reply, Simulator, serve
 from streamer.simulator.world import Floor
 
 START = 1795399205.0
@@ -250,22 +248,3 @@ async def test_wrong_faults_and_floors_are_refused_before_anything_starts() -> N
         await serve(faults="every=2:bogus")
     with pytest.raises(ConfigError, match="nowhere"):
         await serve(floor="nowhere")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_command_serves_until_a_signal(
-    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One line says where and how to log in; the signal ends it with the truth on file."""
-    path = tmp_path / "truth.jsonl"
-    command = asyncio.create_task(run(0, 3, 0, path, ""))
-    line = ""
-    while not line and not command.done():
-        await asyncio.sleep(0)
-        line += capsys.readouterr().out
-    os.kill(os.getpid(), number)
-    await command
-    assert "http://127.0.0.1:" in line
-    assert "appid=app-1 accesskey=key-1" in line
-    assert line.count("\n") == 1
-    assert path.read_text()

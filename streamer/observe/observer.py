@@ -1,0 +1,110 @@
+"""Who is told what happens: logs, metrics, the wallboard, the demo's narrator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from streamer.core.feed import Status
+from streamer.core.model import AgentState, AgentStateChanged, Snapshot
+from streamer.errors import KafkaError, VendorError
+
+
+class Observer(Protocol):
+    """Told what happens; must neither raise nor wait. Each target (logs, metrics, wallboard) is one."""
+
+    def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
+        """A good poll, `seconds` after it was asked for."""
+        ...
+
+    def poll_failed(self, source: str, error: VendorError) -> None:
+        """A poll that gave nothing."""
+        ...
+
+    def committed(
+        self,
+        source: str,
+        events: Sequence[AgentStateChanged],
+        states: Sequence[AgentState],
+        forgotten: Sequence[str],
+        at: int,
+    ) -> None:
+        """What consumers can read now; `at` is the commit on our clock, unix ms."""
+        ...
+
+    def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
+        """What Kafka held when this instance took the source over."""
+        ...
+
+    def feed(self, source: str, status: Status, reason: str) -> None:
+        """The feed's status changed."""
+        ...
+
+    def kafka(self, error: KafkaError | None) -> None:
+        """Kafka is away (why), or answers again (None)."""
+        ...
+
+    def problem(self, what: str, **details: object) -> None:
+        """Something an operator should know, in words."""
+        ...
+
+
+class Observers:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
+        for observer in self._observers:
+            observer.polled(source, snapshot, seconds)
+
+    def poll_failed(self, source: str, error: VendorError) -> None:
+        for observer in self._observers:
+            observer.poll_failed(source, error)
+
+    def committed(
+        self,
+        source: str,
+        events: Sequence[AgentStateChanged],
+        states: Sequence[AgentState],
+        forgotten: Sequence[str],
+        at: int,
+    ) -> None:
+        for observer in self._observers:
+            observer.committed(source, events, states, forgotten, at)
+
+    def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
+        for observer in self._observers:
+            observer.restored(source, agents)
+
+    def feed(self, source: str, status: Status, reason: str) -> None:
+        for observer in self._observers:
+            observer.feed(source, status, reason)
+
+    def kafka(self, error: KafkaError | None) -> None:
+        for observer in self._observers:
+            observer.kafka(error)
+
+    def problem(self, what: str, **details: object) -> None:
+        for observer in self._observers:
+            observer.problem(what, **details)
+
+
+class Silent:
+    """An observer that does nothing: a base for those that care for some calls only."""
+
+    def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None: ...
+    def poll_failed(self, source: str, error: VendorError) -> None: ...
+    def committed(
+        self,
+        source: str,
+        events: Sequence[AgentStateChanged],
+        states: Sequence[AgentState],
+        forgotten: Sequence[str],
+        at: int,
+    ) -> None: ...
+    def restored(self, source: str, agents: Mapping[str, AgentState]) -> None: ...
+    def feed(self, source: str, status: Status, reason: str) -> None: ...
+    def kafka(self, error: KafkaError | None) -> None: ...
+    def problem(self, what: str, **details: object) -> None: ...

@@ -1,0 +1,207 @@
+"""Absence: when it is believed, what it waits for, and which times a late sign-out bears."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamer.core.model import AgentStateChanged, Settings
+from tests.core.builders import Poller, kinds, many, ms, seat, times
+
+
+def floor(count: int, **settings: float) -> Poller:
+    """A poller that has seen `count` extensions at 0 s."""
+    poller = Poller(Settings("floor", **settings))  # pyright: ignore[reportArgumentType]
+    poller.poll(0, *many(count))
+    return poller
+
+
+def gone(events: list[AgentStateChanged]) -> list[str]:
+    """Who signed out."""
+    assert {event.change for event in events} <= {"signed_out"}
+    return [event.after.extension for event in events]
+
+
+@pytest.mark.parametrize(("known", "leaving"), [(3, 3), (20, 3), (30, 3), (40, 4), (200, 20)])
+def test_a_few_absences_are_believed_at_once(known: int, leaving: int) -> None:
+    """absent_min 3, or a tenth of those signed in, whichever is more; its bounds are the two polls."""
+    poller = floor(known)
+    events = poller.poll(1, *many(known)[leaving:])
+    assert len(gone(events)) == leaving
+    assert times(events[0]) == (0.0, 0.55, 1.1)
+    assert not poller.state.doubted
+    assert poller.state.complete_until == ms(1)
+
+
+@pytest.mark.parametrize(("known", "leaving"), [(4, 4), (20, 4), (40, 5), (200, 21), (200, 200)])
+def test_many_absences_wait_for_three_polls(known: int, leaving: int) -> None:
+    """Nothing is told until the third poll agrees; then everything, with the times of the first absence."""
+    poller = floor(known)
+    for second in (1, 2):
+        assert poller.poll(second, *many(known)[leaving:]) == []
+        assert poller.state.doubted
+        assert poller.state.complete_until == ms(0)
+        assert {a.absent_polls for a in poller.state.agents.values() if a.absent_since} == {second}
+    events = poller.poll(3, *many(known)[leaving:])
+    assert len(gone(events)) == leaving
+    assert {times(event) for event in events} == {(0.0, 0.55, 1.1)}
+    assert not poller.state.doubted
+    assert poller.state.complete_until == ms(3)
+
+
+def test_max_delay_bounds_the_wait_where_polls_are_rare() -> None:
+    """With confirm_polls out of reach, 60 s are enough."""
+    poller = floor(20, confirm_polls=1000)
+    assert poller.poll(1) == []
+    assert poller.poll(60.9) == []
+    assert len(gone(poller.poll(61))) == 20
+
+
+def test_one_confirming_poll_means_at_once() -> None:
+    """An operator may trust every answer."""
+    assert len(gone(floor(20, confirm_polls=1).poll(1))) == 20
+
+
+def test_who_returns_in_between_publishes_nothing() -> None:
+    """A partial answer leaves no trace in the events, and the records are as before."""
+    poller = floor(20)
+    before = poller.state.agents
+    assert poller.poll(1) == []
+    assert poller.poll(2, *many(20)) == []
+    after = poller.state.agents
+    assert [(a.sequence, a.groups, a.absent_since, a.absent_polls, a.read_until) for a in after.values()] == [
+        (1, a.groups, None, 0, None) for a in before.values()
+    ]
+    assert poller.state.complete_until == ms(2)
+
+
+def test_who_returns_with_another_state_tells_it_with_wide_bounds() -> None:
+    """The change may have come at any time since the last poll that showed the extension."""
+    poller = floor(20)
+    poller.poll(1)
+    (event,) = poller.poll(2, seat("100001", state=1217), *many(20)[1:])
+    assert event.change == "state"
+    assert times(event) == (0.0, 1.05, 2.1)
+
+
+def test_the_few_left_of_many_are_believed_once_the_others_are_back() -> None:
+    """Eighteen return, two stay away: that is plausible."""
+    poller = floor(20)
+    poller.poll(1)
+    events = poller.poll(2, *many(20)[2:])
+    assert gone(events) == ["100001", "100002"]
+    assert times(events[0]) == (0.0, 0.55, 1.1)
+
+
+def test_changes_of_those_present_flow_meanwhile_with_narrow_bounds() -> None:
+    """A doubt about some does not blur the others."""
+    poller = floor(20)
+    poller.poll(1, *many(20)[10:])
+    event = poller.one(2, *many(20)[10:19], seat("100020", state=1217))
+    assert (event.after.extension, event.after.state, times(event)) == ("100020", "paused", (1.0, 1.55, 2.1))
+
+
+def test_absences_that_wait_are_believed_together_with_the_oldest() -> None:
+    """One more that leaves while ten wait is told with them, with its own time."""
+    poller = floor(20)
+    poller.poll(1, *many(20)[10:])
+    poller.poll(2, *many(20)[10:])
+    events = poller.poll(3, *many(20)[11:])
+    assert len(gone(events)) == 11
+    assert {times(e) for e in events if e.after.extension != "100011"} == {(0.0, 0.55, 1.1)}
+    assert [times(e) for e in events if e.after.extension == "100011"] == [(2.0, 2.55, 3.1)]
+
+
+def test_another_seat_that_leaves_later_is_not_backdated() -> None:
+    """Of two groups one was missed first; who signed out of the other later, signed out later."""
+    both = [row for each in range(20) for row in (seat(str(each)), seat(str(each), "queue-2"))]
+    poller = Poller()
+    poller.poll(0, *both)
+    assert poller.poll(1, *both[1::2]) == []
+    assert poller.poll(2, *both[1::2]) == []
+    events = poller.poll(3)
+    assert len(gone(events)) == 20
+    assert {times(event) for event in events} == {(0.0, 1.55, 3.1)}
+
+
+def test_an_unreadable_row_is_no_absence() -> None:
+    """The extension keeps its state for as long as it cannot be read, and then goes on as if nothing had been."""
+    poller = floor(3)
+    for second in range(1, 200):
+        assert poller.poll(second, *many(3)[1:], unread=["100001"]) == []
+    assert poller.agent().state == "available"
+    event = poller.one(200, seat(state=1217), *many(3)[1:])
+    assert times(event)[::2] == (0.0, 200.1)
+
+
+def test_an_unreadable_row_does_not_hide_that_others_left() -> None:
+    """One bad row harms nobody else."""
+    poller = floor(3)
+    assert gone(poller.poll(1, unread=["100001"])) == ["100002", "100003"]
+
+
+def test_who_is_absent_after_being_unreadable_signed_out() -> None:
+    """The lower bound is the last poll that could read it."""
+    poller = floor(3)
+    poller.poll(1, *many(3)[1:], unread=["100001"])
+    event = poller.one(2, *many(3)[1:])
+    assert (event.change, times(event)[::2]) == ("signed_out", (0.0, 2.1))
+
+
+def test_who_vanishes_as_an_anonymous_row_turns_up_may_be_behind_it() -> None:
+    """Held while the row is there, for ever if need be; others that leave later are not."""
+    poller = floor(10)
+    for second in range(1, 200):
+        assert poller.poll(second, *many(10)[1:], anonymous=1) == []
+    assert gone(poller.poll(200, *many(10)[2:], anonymous=1)) == ["100002"]
+    event = poller.one(201, *many(10)[2:])
+    assert (event.after.extension, event.change, times(event)[::2]) == ("100001", "signed_out", (0.0, 1.1))
+
+
+def test_who_comes_back_from_behind_an_anonymous_row_publishes_nothing() -> None:
+    """The row could be read again."""
+    poller = floor(10)
+    poller.poll(1, *many(10)[1:], anonymous=1)
+    assert poller.poll(2, *many(10)) == []
+    assert poller.state.suspects == frozenset()
+
+
+def test_one_anonymous_row_does_not_hide_a_mass_sign_out_for_ever() -> None:
+    """More suspects than rows that could hide them: told after max_delay, late but surely."""
+    poller = floor(20)
+    assert poller.poll(1, anonymous=1) == []
+    assert poller.poll(60.9, anonymous=1) == []
+    assert len(gone(poller.poll(61, anonymous=1))) == 20
+
+
+def test_a_suspect_stays_one_over_a_restart() -> None:
+    """The new process knows neither the count before nor the suspects, only the records."""
+    poller = floor(10)
+    poller.poll(1, *many(10)[1:], anonymous=1)
+    poller.restart()
+    assert poller.poll(2, *many(10)[1:], anonymous=1) == []
+    assert poller.poll(3, *many(10)[1:], anonymous=1) == []
+    assert gone(poller.poll(4, *many(10)[1:])) == ["100001"]
+
+
+def test_polls_before_a_restart_count() -> None:
+    """absent_polls is part of the record."""
+    poller = floor(20)
+    poller.poll(1)
+    poller.poll(2)
+    poller.restart()
+    events = poller.poll(3)
+    assert kinds(events) == [(a, "signed_out", "signed_out") for a in sorted(poller.state.agents)]
+    assert {times(event) for event in events} == {(0.0, 0.55, 1.1)}
+
+
+def test_a_group_that_many_leave_waits_as_well() -> None:
+    """A seat that vanishes is an absence, also where another seat is left."""
+    both = [row for each in range(20) for row in (seat(str(each)), seat(str(each), "queue-2"))]
+    poller = Poller()
+    poller.poll(0, *both)
+    assert poller.poll(1, *both[::2]) == []
+    assert poller.poll(2, *both[::2]) == []
+    events = poller.poll(3, *both[::2])
+    assert {(event.change, event.left, times(event)) for event in events} == {
+        ("groups", ("queue-2",), (0.0, 0.55, 1.1))
+    }

@@ -1,0 +1,148 @@
+"""Several seats, one extension: the busiest counts, and since when."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.core import merge
+from streamer.core.model import Seat, When
+from tests.core.builders import OFFLINE, PAUSED, RINGING, TALKING, Poller, ms, seat, since_noon, times
+
+END = ms(0.1)
+
+
+def seats(*states: int, offered: float | None = None) -> list[Seat]:
+    """One extension's seats in as many groups."""
+    return [seat(group=f"queue-{number}", state=state, offered=offered) for number, state in enumerate(states, 1)]
+
+
+def test_the_busiest_seat_counts() -> None:
+    """talking > ringing > busy > paused > available > idle > unknown > offline."""
+    order = [TALKING, RINGING, 1203, PAUSED, 1213, 1201, 1299, OFFLINE]
+    names = ["talking", "ringing", "busy", "paused", "available", "idle", "unknown", "offline"]
+    for first, name in enumerate(names):
+        assert merge.state_of(seats(*reversed(order[first:]))) == name
+    assert merge.state_of([]) == "signed_out"
+
+
+def test_identical_evidence_in_three_groups_is_one_transition() -> None:
+    """One agent shown three times: one call, one event, one second."""
+    poller = Poller()
+    poller.poll(0, *seats(1213, 1213, 1213))
+    event = poller.one(2, *seats(RINGING, RINGING, RINGING, offered=1))
+    assert (event.after.state, times(event), event.after.sequence) == ("ringing", (1, 1, 2), 2)
+
+
+def test_one_seat_ends_its_call_while_another_rings() -> None:
+    """Ringing once the call is over: the later of the two."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING), seat(group="queue-2"))
+    event = poller.one(2, seat(), seat(group="queue-2", state=RINGING, offered=1))
+    assert (event.after.state, times(event)) == ("ringing", (1.0, 1.05, 2.1))
+
+
+def test_since_is_when_the_state_began_and_not_when_its_seat_changed() -> None:
+    """The other group's seat rang all along: what counts is when the busier one stopped."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING), seat(group="queue-2", state=RINGING, offered=-5))
+    event = poller.one(2, seat(), seat(group="queue-2", state=RINGING, offered=-5))
+    assert times(event) == (0.0, 1.05, 2.1)
+
+
+def test_another_seat_that_takes_over_the_state_is_no_event() -> None:
+    """Talking on one seat, then on the other: talking since the first."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING, answered=-9), seat(group="queue-2"))
+    assert poller.poll(2, seat(), seat(group="queue-2", state=TALKING, answered=1)) == []
+    assert since_noon(poller.agent().since) == -9
+
+
+def test_a_third_state_of_the_seat_that_left_says_little_of_when_it_left() -> None:
+    """It paused at 1, but may have hung up before: the other seat was paused all along."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING), seat(group="queue-2", state=1203))
+    event = poller.one(2, seat(state=PAUSED, changed=1), seat(group="queue-2", state=1203))
+    assert (event.after.state, times(event)[0], times(event)[2]) == ("busy", 0.0, 2.1)
+
+
+def test_two_seats_that_begin_are_as_early_as_the_first() -> None:
+    """Two offers in two groups: ringing since the earlier one."""
+    poller = Poller()
+    poller.poll(0, *seats(1213, 1213))
+    event = poller.one(3, seat(state=RINGING, offered=2), seat(group="queue-2", state=RINGING, offered=1))
+    assert times(event) == (1, 1, 2)
+
+
+def test_a_busier_group_that_is_left_counts_as_its_absence() -> None:
+    """The talking seat is gone, the waiting one stayed."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING), seat(group="queue-2"))
+    event = poller.one(1, seat(group="queue-2"))
+    assert (event.change, event.after.state, event.left) == ("state", "available", ("queue-1",))
+    assert (times(event), event.when.evidence) == ((0.0, 0.55, 1.1), ("absence",))
+
+
+def first(*rows: Seat) -> When:
+    """When a never seen extension with these rows entered its state; asked for at NOON."""
+    return merge.first_seen(merge.state_of(rows), rows, ms(0), END)
+
+
+def told(when: When) -> tuple[float | None, float, float]:
+    return (
+        None if when.not_before is None else since_noon(when.not_before),
+        since_noon(when.at),
+        since_noon(when.not_after),
+    )
+
+
+def test_first_seen_talking_since_the_answer_and_ringing_since_the_offer() -> None:
+    """Their own stamp explains them to the second."""
+    assert told(first(seat(state=TALKING, offered=-9, answered=-5, changed=-2))) == (-5, -5, -4)
+    assert told(first(seat(state=RINGING, offered=-5, answered=-9))) == (-5, -5, -4)
+
+
+def test_first_seen_available_or_paused_since_the_status() -> None:
+    """Unless calls came after it; what moves no stamp may have come between, so the poll bounds it."""
+    assert told(first(seat(changed=-50, offered=-60, answered=-55))) == (-50, -50, 0.1)
+    assert told(first(seat(state=PAUSED, changed=-50))) == (-50, -50, 0.1)
+    assert told(first(seat(changed=-50, offered=-20))) == (-20, 0, 0.1)
+
+
+def test_first_seen_without_an_explanation_since_the_request() -> None:
+    """Not before the newest stamp, or null where nothing is known."""
+    assert told(first(seat())) == (None, 0, 0.1)
+    assert told(first(seat(state=TALKING, offered=-3, answered=-9))) == (-3, 0, 0.1)
+    assert told(first(seat(status=1204, offered=-9, answered=-8))) == (-8, 0, 0.1)
+    assert told(first(seat(state=OFFLINE, changed=-7, answered=-9))) == (-9, 0, 0.1)
+
+
+@pytest.mark.parametrize("state", [1213, RINGING, TALKING, PAUSED, OFFLINE])
+def test_stamps_from_the_future_are_not_valid(state: int) -> None:
+    """They explain nothing, bound nothing and disqualify nothing."""
+    assert told(first(seat(state=state, offered=60, answered=60, changed=60))) == (None, 0, 0.1)
+    assert told(first(seat(changed=-50, offered=60, answered=60))) == (-50, -50, 0.1)
+    assert told(first(seat(state=TALKING, answered=-5, offered=60))) == (-5, -5, -4)
+
+
+def test_first_seen_with_several_seats_is_not_older_than_its_first() -> None:
+    """Paused in one group at -90, in another at -30: since -90."""
+    rows = seat(state=PAUSED, changed=-90), seat(group="queue-2", state=PAUSED, changed=-30)
+    assert told(first(*rows)) == (-90, -90, 0.1)
+    unknown = seat(group="queue-2", state=PAUSED)
+    assert told(first(rows[0], unknown))[0] is None
+
+
+@given(
+    stamps=st.lists(st.tuples(*[st.none() | st.integers(-99, 99)] * 3), min_size=1, max_size=3),
+    codes=st.lists(st.sampled_from([1213, RINGING, TALKING, PAUSED, OFFLINE, 1299]), min_size=3, max_size=3),
+)
+def test_first_seen_keeps_its_bounds_in_order(
+    stamps: list[tuple[int | None, int | None, int | None]], codes: list[int]
+) -> None:
+    """not_before <= at <= not_after, and nothing begins after the poll, whatever the stamps say."""
+    rows = [seat(group=str(n), state=codes[n], offered=o, answered=a, changed=c) for n, (o, a, c) in enumerate(stamps)]
+    when = first(*rows)
+    assert (when.at if when.not_before is None else when.not_before) <= when.at <= when.not_after
+    assert when.at <= END

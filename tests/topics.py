@@ -1,0 +1,63 @@
+"""Topics for tests: made, and waited for until the broker shows them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from streamer.config import Kafka
+from streamer.kafka import topics as ours
+from streamer.kafka.connection import Connection
+from tests.conftest import Topics
+
+PATIENCE = 15.0
+"""Seconds until the broker shows a topic that was made."""
+
+
+def settings(address: str, topics: Topics, **more: Any) -> Kafka:
+    """A `[kafka]` section with a test's own topics."""
+    return Kafka(
+        bootstrap_servers=address,
+        events_topic=topics.events,
+        state_topic=topics.state,
+        feed_topic=topics.feed,
+        rejected_topic=topics.rejected,
+        **more,
+    )
+
+
+def make(address: str, *new: NewTopic) -> None:
+    """`made`, outside of a loop."""
+    asyncio.run(made(address, *new))
+
+
+async def made(address: str, *new: NewTopic) -> None:
+    """Create topics as an operator would, and wait until they are shown."""
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        answer = await admin.create_topics(list(new))
+        assert [code for _, code, *_ in answer.topic_errors] == [0] * len(new)
+    finally:
+        await admin.close()
+    await shown(Connection(Kafka(bootstrap_servers=address)), {topic.name for topic in new})
+
+
+def create_ours(config: Kafka) -> None:
+    """Create our four topics as `run` does, and wait until they are shown."""
+
+    async def work() -> None:
+        connection = Connection(config)
+        await ours.ensure(connection)
+        await shown(connection, set(ours.wanted(config)))
+
+    asyncio.run(work())
+
+
+async def shown(connection: Connection, names: set[str]) -> None:
+    """A broker shows new topics a moment after they were made."""
+    async with asyncio.timeout(PATIENCE):
+        while await ours.existing(connection, sorted(names)) != names:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
