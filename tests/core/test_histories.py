@@ -17,6 +17,9 @@ CODES = (1213, 1214, 1215, 1217, 1200, 1201, 1203, 1299)
 RULES = Settings("floor", absent_min=1, absent_share=0.3, forget_after_ms=20_000)
 """So that few extensions are already many, and some are forgotten."""
 
+few = settings(max_examples=50)
+"""Each example is a dozen polls; what ten properties see in all is some thousands."""
+
 stamp = st.none() | st.integers(-10, 90)
 
 
@@ -75,6 +78,7 @@ def run(polls: Sequence[Snapshot]) -> Poller:
     return poller
 
 
+@few
 @given(histories())
 def test_sequences_have_no_holes_and_epochs_end_only_after_signed_out(polls: list[Snapshot]) -> None:
     """From 1, by 1; each event's previous state is the last one's; first_seen only begins an epoch."""
@@ -94,6 +98,7 @@ def test_sequences_have_no_holes_and_epochs_end_only_after_signed_out(polls: lis
         last[after.extension] = event
 
 
+@few
 @given(histories())
 def test_one_poll_tells_one_extension_at_most_one_event(polls: list[Snapshot]) -> None:
     """As long as nothing is inferred; and in the order of the extensions."""
@@ -104,6 +109,7 @@ def test_one_poll_tells_one_extension_at_most_one_event(polls: list[Snapshot]) -
         assert not {state.extension for state in batch.states} & set(batch.forgotten)
 
 
+@few
 @given(histories())
 def test_bounds_always_contain_the_estimate(polls: list[Snapshot]) -> None:
     """And only first_seen may lack the lower one."""
@@ -113,6 +119,7 @@ def test_bounds_always_contain_the_estimate(polls: list[Snapshot]) -> None:
         assert (when.at if when.not_before is None else when.not_before) <= when.at <= when.not_after
 
 
+@few
 @given(histories())
 def test_the_state_topic_is_the_fold_of_the_events(polls: list[Snapshot]) -> None:
     """A table built from states, one built from events and what the core carries all agree, at every poll."""
@@ -134,6 +141,7 @@ def test_the_state_topic_is_the_fold_of_the_events(polls: list[Snapshot]) -> Non
         assert folded == {n: (a.state, a.event_id, a.sequence, a.since) for n, a in table.items()}
 
 
+@few
 @given(histories())
 def test_what_is_published_is_what_the_rows_say(polls: list[Snapshot]) -> None:
     """A record's state is that of its rows; of a poll without doubt they are the poll's own rows."""
@@ -151,6 +159,7 @@ def test_what_is_published_is_what_the_rows_say(polls: list[Snapshot]) -> None:
                 assert set(rows[name]) <= set(agent.groups)
 
 
+@few
 @given(histories())
 def test_absences_that_last_are_told_in_the_end(polls: list[Snapshot]) -> None:
     """However doubtful the list was: three more readable polls of nobody sign everybody out."""
@@ -165,6 +174,7 @@ def test_absences_that_last_are_told_in_the_end(polls: list[Snapshot]) -> None:
     )
 
 
+@few
 @given(histories())
 def test_completeness_never_runs_ahead_of_what_waits(polls: list[Snapshot]) -> None:
     """Nothing told by a later poll happened before the watermark of an earlier one, as long as no clock jumps."""
@@ -179,6 +189,7 @@ def test_completeness_never_runs_ahead_of_what_waits(polls: list[Snapshot]) -> N
                 assert event.when.not_after >= until
 
 
+@few
 @given(histories())
 def test_the_same_polls_give_the_same_records(polls: list[Snapshot]) -> None:
     """Also with the rows in another order."""
@@ -186,6 +197,7 @@ def test_the_same_polls_give_the_same_records(polls: list[Snapshot]) -> None:
     assert run(polls).batches == run(polls).batches == run(turned).batches
 
 
+@few
 @given(histories())
 def test_records_written_and_read_back_change_nothing(polls: list[Snapshot]) -> None:
     """With every state through its JSON between any two polls, the batches are the same."""
@@ -199,8 +211,8 @@ def test_records_written_and_read_back_change_nothing(polls: list[Snapshot]) -> 
         thawed.state = msgspec.structs.replace(thawed.state, agents=agents)
 
 
+@few
 @given(histories(), st.sets(st.integers(0, 11)))
-@settings(max_examples=200)
 def test_restarts_change_bounds_at_most(polls: list[Snapshot], restarts: set[int]) -> None:
     """A process that knows only the topics tells the same changes with the same numbers, in no narrower bounds."""
     steady, restarted = Poller(RULES, EXACT), Poller(RULES, EXACT)
