@@ -114,17 +114,13 @@ def test_widening_and_narrowing_are_found(old: Any, new: Any, widened: str):
     before, after = record(), record()
     before["properties"]["field"], after["properties"]["field"] = old, new
     reader = "readers of the older schema do not expect that"
-    assert any(
-        f.startswith(f"Record: field: {widened}") and f.endswith(reader) for f in compare(before, after)
-    )
+    assert any(f.startswith(f"Record: field: {widened}") and f.endswith(reader) for f in compare(before, after))
     back = compare(after, before)
     assert back
     assert all(f.startswith("Record: field: ") and f.endswith("already written may break that") for f in back)
 
 
-@pytest.mark.parametrize(
-    "keyword", ["pattern", "format", "multipleOf", "contentEncoding", "dependentRequired"]
-)
+@pytest.mark.parametrize("keyword", ["pattern", "format", "multipleOf", "contentEncoding", "dependentRequired"])
 def test_incomparable_change_is_found_for_both_readers(keyword: str):
     """A pattern, a format or an unknown keyword with another value may be wider and narrower at once."""
     found = compare(record(**{keyword: "a"}), record(**{keyword: "b"}))
@@ -140,9 +136,7 @@ def removed(*steps: str | int) -> Edit:
 
     def edit(schema: Schema) -> None:
         part, last = at(schema, *steps[:-1]), steps[-1]
-        part.pop(
-            cast(list[Any], part).index(last) if isinstance(part, list) and isinstance(last, str) else last
-        )
+        part.pop(cast(list[Any], part).index(last) if isinstance(part, list) and isinstance(last, str) else last)
 
     return edit
 
@@ -263,9 +257,7 @@ def test_field_added_to_a_closed_record_is_found():
     old, new = record(), record()
     old["additionalProperties"] = new["additionalProperties"] = False
     new["properties"]["added"] = {}
-    assert [f.split(";")[0] for f in compare(old, new)] == [
-        "Record: added: was added where other fields are not free"
-    ]
+    assert [f.split(";")[0] for f in compare(old, new)] == ["Record: added: was added where other fields are not free"]
 
 
 def test_schema_that_contains_itself_ends():

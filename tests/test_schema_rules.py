@@ -207,9 +207,7 @@ def test_validation_names_the_path_and_the_fault():
         validate(event)
 
 
-@pytest.mark.parametrize(
-    "record", [{}, {"type": "Other"}, {"type": None}, {"type": []}, b"[]", b"null", b"1"]
-)
+@pytest.mark.parametrize("record", [{}, {"type": "Other"}, {"type": None}, {"type": []}, b"[]", b"null", b"1"])
 def test_record_of_no_known_type_fails(record: Record | bytes):
     """Without a known type there is no schema to hold a record against."""
     with pytest.raises(AssertionError, match=r"^type: "):

@@ -113,17 +113,13 @@ def test_dropping_a_field_of_a_group_fails(name: str):
 
 def test_only_joined_and_left_are_optional():
     """Every field of the contract is required, but for the groups that only some events name."""
-    optional = {
-        kind: set(schema["properties"]) - set(schema["required"]) for kind, schema in published().items()
-    }
+    optional = {kind: set(schema["properties"]) - set(schema["required"]) for kind, schema in published().items()}
     assert optional == {kind: JOINED_AND_LEFT if kind == "AgentStateChanged" else set() for kind in KINDS}
 
 
 @given(
     record=st.sampled_from([e for kind in KINDS for e in examples(kind)]),
-    name=st.text(min_size=1).filter(
-        lambda name: not any(name in s["properties"] for s in published().values())
-    ),
+    name=st.text(min_size=1).filter(lambda name: not any(name in s["properties"] for s in published().values())),
     value=st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()),
 )
 def test_unknown_fields_are_admitted(record: Record, name: str, value: Any):
