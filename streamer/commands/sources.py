@@ -83,10 +83,10 @@ def _client(session: Session, source: Source) -> VendorClient:
 
 @contextmanager
 def recording_to(path: Path, warn: Callable[[str], None]) -> Generator[Recorder]:
-    """A recorder that writes to `path`, compressed if its name ends in .gz."""
+    """A recorder that adds to `path`, compressed if its name ends in .gz."""
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(path.open("wb"))
+            file = stack.enter_context(path.open("ab"))
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}", "give a writable file") from None
         packed = stack.enter_context(gzip.open(file, "wb")) if path.suffix == ".gz" else file

@@ -8,6 +8,7 @@ takes no other row with it; its extension is remembered as `unread`, so that it 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,8 +24,12 @@ from streamer.core.model import SECOND, RejectedRow, Seat, Settings, Snapshot
 EXTENSION = re.compile(r"[0-9A-Za-z_.*#+@-]{1,64}")
 """What can be part of a Kafka key `source/extension` without ambiguity; the vendor's are digits."""
 
-LONGEST_TEXT = 1024
+LONGEST_TEXT = 256
 """Characters of a group's or an agent's name; a longer one is not a name."""
+
+MOST_GROUPS = 200
+"""Task groups of one extension. With LONGEST_TEXT it keeps a record below the 1 MiB that brokers take by default: one
+that they refuse could never be published, and would hold up everything behind it."""
 
 LARGEST_NUMBER = 2**53
 """JSON numbers beyond this are not the same number everywhere."""
@@ -86,6 +91,10 @@ def decode(
                 continue
         by_bytes[data] = seat
         _keep_newest(seats, seat, index, data, rejected)
+    for extension, count in Counter(extension for _, extension in seats).items():
+        if count > MOST_GROUPS:
+            unread.add(extension)
+            rejected.append(_too_many(seats, extension))
     return Snapshot(
         source=settings.source,
         requested_at=requested_at,
@@ -98,6 +107,13 @@ def decode(
         rejected=tuple(rejected),
         by_bytes=by_bytes,
     )
+
+
+def _too_many(seats: dict[tuple[str, str], tuple[Seat, int, bytes]], extension: str) -> RejectedRow:
+    """Takes all of the extension's rows out, whatever their order; the row that came last stands for them."""
+    keys = [key for key in seats if key[1] == extension]
+    _, index, data = max((seats.pop(key) for key in keys), key=lambda row: row[1])
+    return RejectedRow("row", f"more than {MOST_GROUPS} task groups", f"result[{index}]", extension, data)
 
 
 def _keep_newest(

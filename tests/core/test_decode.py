@@ -270,3 +270,13 @@ def test_not_even_bytes_that_are_no_json_make_it_fail(raw: list[bytes]) -> None:
 def test_noon_is_what_the_tests_say_it_is() -> None:
     """The contract's hour, so that stamps in these tests can be read."""
     assert only(decoded(row(lastassigntime="2026-11-23 10:00:00"))).offered_at == NOON * 1000
+
+
+def test_an_extension_in_too_many_groups_is_unread_whatever_the_order_of_its_rows() -> None:
+    """Its record would be larger than brokers take and hold up all others; it keeps its state instead."""
+    rows = [row(group=f"queue-{number}") for number in range(201)]
+    for order in (rows, rows[::-1]):
+        poll = decoded(*order, GOOD)
+        assert [seat.extension for seat in poll.seats] == ["100009"]
+        assert poll.unread == {"100001"}
+        assert [rejected.reason for rejected in poll.rejected] == ["more than 200 task groups"]
