@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ import msgspec
 
 from streamer.core.codes import canonical
 from streamer.core.envelope import Opened
+from streamer.core.loose import Misunderstood, fields, split
 from streamer.core.model import SECOND, RejectedRow, Seat, Settings, Snapshot
 
 EXTENSION = re.compile(r"[0-9A-Za-z_.*#+@-]{1,64}")
@@ -34,27 +35,9 @@ that they refuse could never be published, and would hold up everything behind i
 LARGEST_NUMBER = 2**53
 """JSON numbers beyond this are not the same number everywhere."""
 
-_rows = msgspec.json.Decoder(list[msgspec.Raw])
-_row = msgspec.json.Decoder(dict[str, Any])
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_scalar = msgspec.json.Decoder(str | int | float | bool | None)
 _STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,16}(\.0+)?", re.ASCII)
-_DELIMITER = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{},]', re.DOTALL)
 _EXTNUMBER = re.compile(rb'"extnumber"\s*:\s*("[^"\\]*"|-?\d+)\s*[,}]')
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
-)
-NONSENSE = object()
-"""What stands for a field's value that is no JSON scalar: every field refuses it."""
-
-
-class Misunderstood(Exception):
-    """A field of a row is not what it should be: `field`, and what is wrong with it."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}" if field else problem)
-        self.field = field
 
 
 def decode(
@@ -75,7 +58,7 @@ def decode(
     rejected: list[RejectedRow] = []
     unread: set[str] = set()
     anonymous = 0
-    for index, raw in enumerate(_split(opened.result)):
+    for index, raw in enumerate(split(opened.result)):
         data = bytes(raw)
         seat = before.get(data)
         if seat is None:
@@ -145,7 +128,7 @@ def newest_stamps(seat: Seat) -> tuple[int, ...]:
 
 
 def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
-    row = _object(data)
+    row = fields(data)
     state_code = _integer(row, "state")
     status_code = _integer(row, "status")
     if state_code is None and status_code is None:
@@ -166,65 +149,10 @@ def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
     )
 
 
-def _split(result: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """The JSON text of each row. One that is too deep, or no JSON, must not take the others with it."""
-    if result == b"null":
-        return ()
-    try:
-        return _rows.decode(result)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _split_by_hand(result)
-
-
-def _split_by_hand(result: bytes) -> list[bytes]:
-    """Cut at the commas of the outer list; only brackets and strings are looked at."""
-    rows: list[bytes] = []
-    begin, depth = result.find(b"[") + 1, 0
-    for match in _DELIMITER.finditer(result):
-        mark = match[0]
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
-        if (mark == b"," and depth == 1) or depth == 0:
-            rows.append(result[begin : match.start()].strip())
-            begin = match.end()
-        if depth == 0:
-            return [row for row in rows if row]
-    return [row for row in (*rows, result[begin:].strip()) if row]
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    """A row's fields; those of ours that cannot be decoded are NONSENSE, and the others do not matter."""
-    if data[:1] != b"{":
-        raise Misunderstood("", "not an object")
-    try:
-        return _row.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pass
-    try:
-        raws = _fields.decode(_ESCAPE.sub(_whole, data))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Misunderstood("", f"not JSON, or nested too deeply: {error}") from error
-    return {name: _value(raw) for name, raw in raws.items()}
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    """Half a surrogate pair is no character, but harms only itself."""
-    return rb"\ufffd" if escape["lone"] else escape[0]
-
-
-def _value(raw: msgspec.Raw) -> object:
-    try:
-        return _scalar.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return NONSENSE
-
-
 def _extension_of(data: bytes) -> str | None:
     """The extension of a row that was not understood; from its text where it is no JSON, if that names just one."""
     try:
-        row = _object(data)
+        row = fields(data)
     except Misunderstood:
         named = _EXTNUMBER.findall(data)
         once = len(named) == 1 and data.count(b'"extnumber"') == 1
