@@ -17,7 +17,7 @@ CODES = (1213, 1214, 1215, 1217, 1200, 1201, 1203, 1299)
 RULES = Settings("floor", absent_min=1, absent_share=0.3, forget_after_ms=20_000)
 """So that few extensions are already many, and some are forgotten."""
 
-few = settings(max_examples=50)
+few = settings(max_examples=50, deadline=None)
 """Each example is a dozen polls; what ten properties see in all is some thousands."""
 
 stamp = st.none() | st.integers(-10, 90)
@@ -232,7 +232,8 @@ def test_restarts_change_bounds_at_most(polls: list[Snapshot], restarts: set[int
         if one.when.not_before is not None:
             assert other.when.not_before is not None
             assert other.when.not_before <= one.when.not_before
-        assert other.when.not_after >= one.when.not_after - 1000
+        if other.when.evidence == one.when.evidence:  # a wider window may let a stamp explain what it could not before
+            assert other.when.not_after >= one.when.not_after - 1000
 
 
 def test_an_empty_history_is_an_empty_state() -> None:
