@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import tempfile
 import time
@@ -17,9 +18,10 @@ import uuid
 from pathlib import Path
 
 from tests.conftest import Topics
-from tests.e2e.audit import audit, last_poll, published, true_states, visible
+from tests.e2e.audit import audit, last_poll, told_otherwise, transitions, true_states, true_transitions, visible
 from tests.e2e.deployment import Deployment
 from tests.kafka_server import KafkaServer
+from tests.truth import score
 
 
 def main() -> int:
@@ -49,14 +51,16 @@ def report(kafka: str, topics: Topics, deployment: Deployment, code: int) -> int
     """Print what was found; 1 if anything is not as promised."""
     found = audit(kafka, topics)
     shown = visible(deployment.recordings)
-    told = published(found)
-    differing = sorted(name for name in shown.keys() | told.keys() if shown.get(name) != told.get(name))
+    differing = told_otherwise(shown, found)
+    told = score(true_transitions(deployment.truth), transitions(found), begin=0.0, end=math.inf)
     begin, end = last_poll(deployment.recordings)
     truly = true_states(deployment.truth, begin - 0.05, end + 0.05)
     final = {key.partition("/")[2]: state["state"] for key, state in found.states.items()}
+    final = {name: "available" if state == "wrap_up" else state for name, state in final.items()}
     astray = sorted(name for name, state in final.items() if state not in truly.get(name, set()))
-    transitions = sum(len(states) for states in shown.values())
-    print(f"polls {deployment.polls()}  extensions {len(found.states)}  visible transitions {transitions}")
+    visibly = sum(len(states) for states in shown.values())
+    print(f"polls {deployment.polls()}  extensions {len(found.states)}  visible transitions {visibly}")
+    print(f"told transitions {told.told}, true ones {told.right}, bounds that hold {told.held} of {told.found}")
     print(f"events {len(found.events)}  feed records {len(found.feeds)}  rejected {len(found.rejected)}")
     print(f"violations {len(found.violations)}  extensions told otherwise than seen {len(differing)}")
     print(f"extensions whose final state is not the floor's {len(astray)}  exit code of run {code}")

@@ -243,6 +243,8 @@ class Config(_Section):
             confirm_polls=self.gate.confirm_polls,
             max_delay_ms=round(self.gate.max_delay * SECOND),
             forget_after_ms=round(self.state.forget_after * SECOND),
+            wrap_up=source.wrap_up,
+            poll_interval_ms=round(source.poll_interval * SECOND),
         )
 
     def digest(self) -> str:

@@ -110,9 +110,11 @@ def test_the_core_is_pure(module: str) -> None:
     impure = {"asyncio", "logging", "random", "secrets", "time", "os", "socket", "io", "pathlib", "structlog", "sys"}
     assert not roots(MODULES[module]) & impure
     calls = {
-        node.attr
+        node.func.attr
         for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8")))
-        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today")
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("now", "utcnow", "today")
     }
     assert not calls
 

@@ -18,7 +18,7 @@ from tests.sample_records import KINDS, drop, example, examples, faults, put
 from tests.validation import Record, published, validate
 
 CHANGES = ("first_seen", "signed_in", "state", "groups", "signed_out")
-JOINED_AND_LEFT = {"joined", "left"}
+OPTIONAL = {"joined", "left", "gap_s"}
 
 
 def objects(value: Any) -> Iterator[Any]:
@@ -111,10 +111,10 @@ def test_dropping_a_field_of_a_group_fails(name: str):
     assert faults(example("state"), lambda record: record["groups"][0].pop(name)) == ["groups[0]"]
 
 
-def test_only_joined_and_left_are_optional():
-    """Every field of the contract is required, but for the groups that only some events name."""
+def test_only_what_few_events_have_is_optional():
+    """Every field of the contract is required, but for the groups that only some events name, and the gap."""
     optional = {kind: set(schema["properties"]) - set(schema["required"]) for kind, schema in published().items()}
-    assert optional == {kind: JOINED_AND_LEFT if kind == "AgentStateChanged" else set() for kind in KINDS}
+    assert optional == {kind: OPTIONAL if kind == "AgentStateChanged" else set() for kind in KINDS}
 
 
 @given(

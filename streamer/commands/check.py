@@ -10,13 +10,18 @@ from rich.text import Text
 from streamer.commands.lines import Output, clean
 from streamer.commands.sources import clients
 from streamer.config import Config, Source
+from streamer.core import clock
 from streamer.core.decode import decode
-from streamer.core.merge import state_of
+from streamer.core.model import SECOND, Snapshot
 from streamer.errors import CheckFailed, KafkaError, StreamerError
 from streamer.kafka import rights, topics
 from streamer.kafka.connection import Connection
+from streamer.observe.logs import wrong_zone
 from streamer.runtime.clock import SystemClock
 from streamer.vendor.client import VendorClient
+
+SKEWED = 5 * SECOND
+"""A vendor's clock that is further from ours is worth a word; events allow for it."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -65,31 +70,49 @@ async def _vendor(config: Config) -> list[Line]:
     warnings: list[str] = []
     async with clients(config, SystemClock(), warnings.append) as made:
         lines = await asyncio.gather(*(_source(config, source, made[source.name]) for source in config.sources))
-    return [*(Line("warning", "vendor", text) for text in warnings), *lines]
+    return [*(Line("warning", "vendor", text) for text in warnings), *(line for some in lines for line in some)]
 
 
-async def _source(config: Config, source: Source, client: VendorClient) -> Line:
+async def _source(config: Config, source: Source, client: VendorClient) -> list[Line]:
     what = f"source {source.name}"
     try:
         polled = await client.poll()
     except StreamerError as error:
-        return _failure(what, error)
+        return [_failure(what, error)]
     snapshot = decode(polled.opened, polled.requested_at, polled.answered_at, config.settings(source), {})
     extensions = {seat.extension for seat in snapshot.seats}
-    calls = sum(state_of([seat]) == "talking" for seat in snapshot.seats)
+    calls = sum(seat.state == "talking" for seat in snapshot.seats)
     text = (
         f"logged in and polled in {polled.answered_at - polled.requested_at} ms: "
         f"{len(snapshot.seats)} rows, {len(extensions)} extensions, {calls} talking"
     )
-    if snapshot.rejected:
-        first = snapshot.rejected[0]
-        return Line(
-            "warning",
-            what,
-            f"{text}; {len(snapshot.rejected)} rows not understood, the first: {first.path}: {first.reason}",
-            f"`run` puts them on {config.kafka.rejected_topic}",
-        )
-    return Line("ok", what, text)
+    if not snapshot.rejected:
+        return [Line("ok", what, text), *_clock(what, source, snapshot)]
+    first = snapshot.rejected[0]
+    rejected = Line(
+        "warning",
+        what,
+        f"{text}; {len(snapshot.rejected)} rows not understood, the first: {first.path}: {first.reason}",
+        f"`run` puts them on {config.kafka.rejected_topic}",
+    )
+    return [rejected, *_clock(what, source, snapshot)]
+
+
+def _clock(what: str, source: Source, snapshot: Snapshot) -> list[Line]:
+    """What the vendor's clock and its stamps' time zone look like, where they do not look right."""
+    offset = clock.measure(snapshot.requested_at, snapshot.answered_at, snapshot.reqtime, snapshot.rsptime)
+    if offset is None:
+        text = "the answer does not tell the vendor's time: it is taken to be ours, give or take a second"
+        return [Line("warning", what, text, "keep this machine's clock synchronised")]
+    lines: list[Line] = []
+    if max(offset.low, -offset.high) > SKEWED:
+        text = f"the vendor's clock is {offset.low / SECOND:+.0f} to {offset.high / SECOND:+.0f} s off ours"
+        lines.append(Line("warning", what, text, "events bear the vendor's time; synchronise whichever is wrong"))
+    off = clock.looks_off(snapshot.seats, snapshot.answered_at + offset.high)
+    if off is not None:
+        problem, remedy = wrong_zone(off)
+        lines.append(Line("warning", what, f"timezone {source.timezone} looks wrong: {problem}", remedy))
+    return lines
 
 
 async def _kafka(config: Config) -> list[Line]:

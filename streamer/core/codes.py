@@ -7,7 +7,7 @@ walks them in the contract's order of precedence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 State = Literal[
     "available",
@@ -71,23 +71,44 @@ MAPPABLE: frozenset[str] = frozenset(BUSIEST) - {"wrap_up", "signed_out"}
 """States that an operator's own `codes` may name: the other two are never read from a code."""
 
 
-def canonical(state_code: int | None, status_code: int | None, own: Mapping[int, State]) -> State:
-    """The state that one row's two codes stand for.
+OUTSIDE_QUEUE = frozenset({1202, 1204})
+"""What `status` shows of a telephone in a call, from the queue or not."""
+
+
+class Meaning(NamedTuple):
+    """What a row's two codes say: its state, and what it would be without the queue's call (`status`).
+
+    The two differ exactly while the queue's call rings or is talked on. A break or a lost telephone shows in
+    `status` all the while; what else there is behind a call cannot be seen and counts as available.
+    """
+
+    state: State
+    status: State
+
+
+def read(state_code: int | None, status_code: int | None, own: Mapping[int, State]) -> Meaning:
+    """What one row's two codes stand for.
 
     Precedence (contract): `state` in a call; then offline in either; then `status` in a call; then paused in either;
     then the rest of `state`; then the rest of `status`. `own` overrides the table. A code in no table is `unknown`.
     """
     state = _meaning(state_code, own)
     status = _meaning(status_code, own)
-    if state in IN_CALL:
-        return state
+    behind: State = "available"
     if "offline" in (state, status):
-        return "offline"
+        behind = "offline"
+    elif "paused" in (state, status):
+        behind = "paused"
+    if state in IN_CALL:
+        return Meaning(state, behind)
+    if behind == "offline":
+        return Meaning(behind, behind)
     if status in IN_CALL:
-        return status
-    if "paused" in (state, status):
-        return "paused"
-    return state or status or "unknown"
+        # A telephone that talks while the queue's state knows of no call: a call outside the queue.
+        outside = status_code in OUTSIDE_QUEUE and state not in (None, "unknown")
+        return Meaning(status, status if outside else behind)
+    plain = behind if behind == "paused" else state or status or "unknown"
+    return Meaning(plain, plain)
 
 
 def _meaning(code: int | None, own: Mapping[int, State]) -> State | None:

@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from streamer.core.codes import canonical
+from streamer.core.codes import read
 from streamer.core.envelope import Opened
+from streamer.core.evidence import newest_stamps
 from streamer.core.loose import Misunderstood, fields, split
 from streamer.core.model import SECOND, RejectedRow, Seat, Settings, Snapshot
 
@@ -122,22 +123,19 @@ def _keep_newest(
     rejected.append(RejectedRow("row", reason, f"result[{lost_at}]", seat.extension, lost))
 
 
-def newest_stamps(seat: Seat) -> tuple[int, ...]:
-    """The seat's stamps, newest first, as a sort key; 0 for those it does not hold."""
-    return tuple(sorted((seat.offered_at or 0, seat.answered_at or 0, seat.status_changed_at or 0), reverse=True))
-
-
 def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
     row = fields(data)
     state_code = _integer(row, "state")
     status_code = _integer(row, "status")
     if state_code is None and status_code is None:
         raise Misunderstood("state", "neither state nor status holds a code")
+    meaning = read(state_code, status_code, settings.codes)
     return Seat(
         group=_text(row, "queuename"),
         extension=_extension(row),
         agent=_text(row, "seatsname", missing=""),
-        state=canonical(state_code, status_code, settings.codes),
+        state=meaning.state,
+        status=meaning.status,
         state_code=state_code,
         status_code=status_code,
         offered_at=_stamp(row, "lastassigntime", zone),

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from streamer.core import merge
 from streamer.core.codes import State
-from streamer.core.model import SECOND, AgentState, AgentStateChanged, Change, Seat, When, Window
+from streamer.core.evidence import Kind
+from streamer.core.model import (
+    SECOND,
+    AgentState,
+    AgentStateChanged,
+    Change,
+    Memory,
+    Seat,
+    Settings,
+    Transition,
+    When,
+    Window,
+)
 
 
 class Poll(msgspec.Struct, frozen=True):
-    """What every extension of one poll shares. `asked_at` and `asked_not_before` are the request on the
-    vendor's clock: its estimate and lower bound. `back` is how far lower bounds from before a jump of a clock must
-    go back to hold on either reading; `offset_low` turns our clock's moments into the vendor's earliest."""
+    """What every extension of one poll shares.
+
+    `asked_at` and `asked_not_before` are the request on the vendor's clock: its estimate and lower bound; `now` is the
+    latest moment that the answer describes. What is new
+    happened from `start` (None for a source's first poll) to `end`; a row that was not there before came after
+    `whole_from`. `back` is how far lower bounds from before a jump of a clock must go back to hold on either reading;
+    `offset_low` turns our clock's moments into the vendor's earliest. `gap`: nobody had looked for a while.
+    `jumped`, `shift`, `rests`: see Window.
+    """
 
     source: str
     poll_id: str
     observed_at: int
     asked_at: int
     asked_not_before: int
-    window: Window
+    now: int
+    start: int | None
+    whole_from: int | None
+    end: int
     back: int
+    jumped: bool
+    shift: tuple[int, int]
     offset_low: int
+    gap: bool
+    rests: bool
 
 
 def first_seen(
-    extension: str, seats: tuple[Seat, ...], poll: Poll, blind: bool
-) -> tuple[AgentStateChanged, AgentState]:
-    state = merge.state_of(seats)
-    when = merge.first_seen(state, seats, poll.asked_at, poll.window.end)
+    extension: str, seats: tuple[Seat, ...], window: Window | None, poll: Poll, settings: Settings, *, blind: bool
+) -> tuple[list[AgentStateChanged], AgentState]:
+    """What one poll tells of an extension that has no record, and its record after that.
+
+    `window` is None for a source's first poll. Who was seen signing in within it may have had calls since.
+    """
+    steps, memory = _arrived(seats, window, settings) if window is not None and not blind else ((), ())
+    if not steps:
+        state = merge.state_now(seats)
+        steps = (Transition(state, merge.first_seen(state, seats, poll.asked_at, poll.end)),)
+    when = steps[0].when
     epoch = f"{poll.observed_at // SECOND & 0xFFFFFFFF:08x}"
     after = AgentState(
         source=poll.source,
@@ -40,17 +73,40 @@ def first_seen(
         sequence=1,
         event_id=f"{poll.source}/{extension}/{epoch}/1",
         occurred_at=when.at,
-        state=state,
+        state=steps[0].state,
         since=when.at,
         occurred_not_before=when.not_before,
         occurred_not_after=when.not_after,
         groups=seats,
         observed_at=poll.observed_at,
         poll_id=poll.poll_id,
+        wrap_up_due=merge.wrap_up_due(seats, memory),
         # A row of it that cannot be read yet may be older than this poll.
         read_until=(when.at if when.not_before is None else when.not_before) if blind else None,
+        memory=memory,
     )
-    return AgentStateChanged("first_seen", None, after, when, "observed"), after
+    told = [AgentStateChanged("first_seen", None, after, when, steps[0].basis)]
+    return told, _told(told, after, steps[1:], None)
+
+
+def _arrived(
+    seats: tuple[Seat, ...], window: Window, settings: Settings
+) -> tuple[tuple[Transition, ...], tuple[Memory, ...]]:
+    """What an extension did since it was seen signing in; nothing if that was not, or if it only signed in."""
+    lived = merge.timeline((), (), seats, window, settings)
+    if len(lived.steps) < 2 or "seatschangetime" not in lived.steps[0].when.evidence:
+        return (), ()
+    return lived.steps, lived.memory
+
+
+def _told(told: list[AgentStateChanged], after: AgentState, steps: Sequence[Transition], gap: int | None) -> AgentState:
+    """Adds an event for each step; the record after them."""
+    for step in steps:
+        previous, after = after, _numbered(after, step.state, step.when, moved=True)
+        # Who had signed out in between had no rows then.
+        shown = after if step.state != "signed_out" else msgspec.structs.replace(after, groups=(), memory=())
+        told.append(_event(_change(previous.state, step.state), previous, shown, step, gap))
+    return after
 
 
 def known(
@@ -58,25 +114,39 @@ def known(
     seats: tuple[Seat, ...],
     window: Window,
     poll: Poll,
+    settings: Settings,
     doubt: dict[str, Any],
-) -> tuple[AgentStateChanged | None, AgentState]:
-    state = merge.state_of(seats)
+) -> tuple[list[AgentStateChanged], AgentState, tuple[Kind, ...]]:
+    """What one poll tells of an extension that has a record: its events, its record after them, contradictions."""
+    lived = merge.timeline(before.groups, before.memory, seats, window, settings)
     joined = tuple(sorted({s.group for s in seats} - {s.group for s in before.groups}))
     left = tuple(sorted({s.group for s in before.groups} - {s.group for s in seats}))
-    change = _change(before.state, state, bool(joined or left))
-    after = _evidence(before, seats, poll, doubt)
-    if change is None:
-        return None, after
-    couples = merge.pairs(before.groups, seats)
-    when = merge.regrouped(couples, window) if change == "groups" else merge.entered(state, couples, window)
-    when = _not_earlier(when, before.occurred_at)
-    after = _numbered(after, state, when, moved=change != "groups")
-    return AgentStateChanged(change, before, after, when, "observed", joined, left), after
+    due = merge.wrap_up_due(seats, lived.memory)
+    after = _evidence(before, seats, poll, {**doubt, "memory": lived.memory, "wrap_up_due": due})
+    gap = window.end - window.start if poll.gap else None
+    told: list[AgentStateChanged] = []
+    after = _told(told, after, lived.steps, gap)
+    if (joined or left) and not told:
+        when = merge.regrouped(merge.pairs(before.groups, seats), window)
+        previous, after = after, _numbered(after, before.state, when, moved=False)
+        told.append(_event("groups", previous, after, Transition(before.state, when), gap))
+    if joined or left:
+        # Who signs in joins with it; otherwise it is by the end of the poll's events that the groups have changed.
+        place = 0 if told[0].change == "signed_in" else -1
+        told[place] = msgspec.structs.replace(told[place], joined=joined, left=left)
+    return told, after, lived.kinds
 
 
-def _change(before: State, after: State, regrouped: bool) -> Change | None:
-    if before == after:
-        return "groups" if regrouped else None
+def _event(
+    change: Change, before: AgentState, after: AgentState, step: Transition, gap: int | None
+) -> AgentStateChanged:
+    when = msgspec.structs.replace(
+        step.when, at=after.occurred_at, not_after=max(step.when.not_after, after.occurred_at)
+    )
+    return AgentStateChanged(change, before, after, when, step.basis, gap=gap, ended_from=step.ended_from)
+
+
+def _change(before: State, after: State) -> Change:
     if before == "signed_out":
         return "signed_in"
     return "signed_out" if after == "signed_out" else "state"
@@ -86,37 +156,32 @@ def _evidence(
     before: AgentState,
     seats: tuple[Seat, ...],
     poll: Poll,
-    doubt: dict[str, Any],
+    fields: dict[str, Any],
 ) -> AgentState:
     """The record with this poll's rows, not yet with a new state. Without new evidence it equals `before`."""
-    fields: dict[str, Any] = {"groups": seats, "agent": seats[0].agent if seats else before.agent, **doubt}
+    fields = {"groups": seats, "agent": seats[0].agent if seats else before.agent, **fields}
     if all(getattr(before, name) == value for name, value in fields.items()):
         return before
     return msgspec.structs.replace(before, observed_at=poll.observed_at, poll_id=poll.poll_id, **fields)
 
 
 def _numbered(after: AgentState, state: State, when: When, *, moved: bool) -> AgentState:
-    """The record with its next number; a change of groups alone leaves state and since as they are."""
+    """The record with its next number; a change of groups alone leaves state and since as they are.
+
+    Along an extension's sequence time never goes back: the estimate is moved, the bounds only widened.
+    """
     sequence = after.sequence + 1
-    after = msgspec.structs.replace(
-        after,
-        sequence=sequence,
-        event_id=f"{after.source}/{after.extension}/{after.epoch}/{sequence}",
-        occurred_at=when.at,
-    )
-    if not moved:
-        return after
-    return msgspec.structs.replace(
-        after,
-        state=state,
-        since=when.at,
-        occurred_not_before=when.not_before,
-        occurred_not_after=when.not_after,
-    )
-
-
-def _not_earlier(when: When, floor: int) -> When:
-    """Along an extension's sequence time never goes back: the estimate is moved, the bounds only widened."""
-    if when.at >= floor:
-        return when
-    return When(floor, when.not_before, max(when.not_after, floor), when.evidence)
+    at = max(when.at, after.occurred_at)
+    fields: dict[str, Any] = {
+        "sequence": sequence,
+        "event_id": f"{after.source}/{after.extension}/{after.epoch}/{sequence}",
+        "occurred_at": at,
+    }
+    if moved:
+        fields |= {
+            "state": state,
+            "since": at,
+            "occurred_not_before": when.not_before,
+            "occurred_not_after": max(when.not_after, at),
+        }
+    return msgspec.structs.replace(after, **fields)

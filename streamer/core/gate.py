@@ -8,9 +8,10 @@ Rules (contract, [gate]; `max_delay` bounds how late a real mass sign-out may be
 | extensions that vanished when rows without an extension turned up   | once that count has fallen again; or after     |
 |                                                                     | max_delay, if they are more than such rows     |
 | at most max(absent_min, absent_share × known) extensions newly      | at once                                        |
-| more than that                                                      | after confirm_polls good polls or max_delay    |
+| more than that, or any while the source's lists have proved wrong   | after confirm_polls good polls or max_delay    |
+| within the last hour                                                |                                                |
 
-Absences that wait are all believed together with the oldest of them, as soon as it is due.
+Each absence waits for itself: a partial list right when another one is due would else be believed along with it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from collections.abc import Collection, Mapping, Set
 
 import msgspec
 
-from streamer.core.model import AgentState, Settings
+from streamer.core.model import SECOND, AgentState, Settings
+
+WARY = 3_600 * SECOND
+"""For so long after a list that lacked what was there, no absence is believed at once: whoever sends partial lists
+sends more of them, and some lack only a few."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -44,11 +49,14 @@ def judge(
     anonymous: tuple[int, int],
     suspects: Collection[str],
     settings: Settings,
+    *,
+    wary: bool,
 ) -> Verdict:
     """What to believe of the `missing` extensions (those with seats that this poll does not show at all or in part).
 
     `known` counts the extensions with seats before this poll; `now` is the end of its window; `anonymous` is the count
     of rows without an extension in the poll before and in this one; `suspects` are those held for that reason so far.
+    `wary`: a list of this source has lacked extensions that were there after all, not long ago.
     """
     before, present = anonymous
     # Not yet counted as absent: newly gone, or suspected so far (which a restart has forgotten).
@@ -64,8 +72,8 @@ def judge(
         suspected = frozenset(name for name in suspected if not _waited(missing[name], now, settings))
     candidates = {n: a for n, a in missing.items() if n not in unread and n not in suspected}
     few = max(settings.absent_min, int(settings.absent_share * known + 1e-9))  # 0.29 × 100 is 28.999…
-    believable = len(candidates) <= few or any(_due(agent, now, settings) for agent in candidates.values())
-    believed = frozenset(candidates if believable else ())
+    plausible = len(candidates) <= few and not wary
+    believed = frozenset(name for name, agent in candidates.items() if plausible or _due(agent, now, settings))
     return Verdict(
         believed=believed,
         waiting=frozenset(candidates) - believed,

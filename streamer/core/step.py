@@ -5,15 +5,21 @@ One good poll in: the events and state records it proves out. The same arguments
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from streamer.core import clock, events, gate
+import msgspec
+
+from streamer.core import clock, events, gate, merge
 from streamer.core.events import Poll
+from streamer.core.evidence import answering
+from streamer.core.feed import STALE_AFTER
 from streamer.core.model import (
     AgentState,
     AgentStateChanged,
     Batch,
+    Findings,
     Seat,
     Settings,
     Snapshot,
@@ -24,32 +30,39 @@ from streamer.core.model import (
 
 def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[SourceState, Batch]:
     """The state after this poll, and what has to be published for it."""
-    poll, offset, jumped = _open(state, snapshot)
+    poll, offset = _open(state, snapshot, settings)
     rows = _by_extension(snapshot.seats)
-    missing = _missing(state.agents, rows)
-    seated = sum(1 for agent in state.agents.values() if agent.groups)
+    known, lacked = _without_wrong_absences(state.agents, rows)
+    missing = _missing(known, rows)
+    wary = state.wary_until is not None and snapshot.requested_at < state.wary_until
     verdict = gate.judge(
         missing,
-        seated,
-        poll.window.end,
+        sum(1 for agent in known.values() if agent.groups),
+        poll.end,
         snapshot.unread,
         (state.anonymous, snapshot.anonymous),
         state.suspects,
         settings,
+        wary=wary or lacked,
     )
     changed: dict[str, AgentState] = {}
     told: list[AgentStateChanged] = []
-    for extension in sorted(_touched(state.agents, rows) | missing.keys() | snapshot.unread):
-        before = state.agents.get(extension)
-        event, after = _extension(extension, before, rows.get(extension, ()), poll, verdict, snapshot.unread)
-        if event is not None:
-            told.append(event)
-        if after is not None and after != before:
+    kinds: Counter[str] = Counter()
+    strays: list[int | None] = []
+    for extension in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread):
+        before, seats = known.get(extension), rows.get(extension, ())
+        events_, after, problems = _extension(extension, before, seats, poll, verdict, snapshot.unread, settings)
+        told += events_
+        kinds.update(problems)
+        if before is not None:
+            strays += clock.strays(before.groups, seats, poll.start, poll.end)
+        if after is not None and after != state.agents.get(extension):
             changed[extension] = after
     agents = {**state.agents, **changed} if changed else state.agents
-    forgotten = _forgettable(state.agents, rows.keys() | snapshot.unread, poll.window.end, settings)
+    forgotten = _forgettable(state.agents, rows.keys() | snapshot.unread, poll.end, settings)
     if forgotten:
         agents = {name: agent for name, agent in agents.items() if name not in forgotten}
+    astray = clock.all_astray(state.astray, strays)
     after_poll = SourceState(
         agents=agents,
         complete_until=_complete_until(poll, agents, verdict),
@@ -58,8 +71,12 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         anonymous=snapshot.anonymous,
         suspects=verdict.suspects,
         doubted=bool(verdict.waiting),
-        jumps=state.jumps + jumped,
+        jumps=state.jumps + poll.jumped,
         seen_until=poll.asked_not_before,
+        wary_until=snapshot.requested_at + gate.WARY if lacked else state.wary_until,
+        rests=state.rests and not kinds["no_rest"],
+        whole_until=state.whole_until if verdict.waiting else poll.asked_not_before,
+        astray=astray,
     )
     batch = Batch(
         source=poll.source,
@@ -69,30 +86,51 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         states=tuple(agent for name, agent in changed.items() if name not in forgotten),
         rejected=snapshot.rejected,
         forgotten=forgotten,
+        findings=Findings(
+            contradictions=dict(kinds),
+            held=len(verdict.held),
+            believed=len(verdict.believed),
+            offset=offset,
+            jumped=poll.jumped,
+            zone_off=clock.zone_off(astray),
+        ),
     )
     return after_poll, batch
 
 
-def _open(state: SourceState, snapshot: Snapshot) -> tuple[Poll, clock.Offset | None, bool]:
+def _open(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[Poll, clock.Offset | None]:
     measured = clock.measure(snapshot.requested_at, snapshot.answered_at, snapshot.reqtime, snapshot.rsptime)
-    elapsed = snapshot.requested_at - (state.polled_at or snapshot.requested_at)
-    offset, jumped = clock.estimate(state.offset, measured, elapsed)
+    elapsed = None if state.polled_at is None else snapshot.requested_at - state.polled_at
+    span, jumped = clock.estimate(state.offset, measured, elapsed or 0)
+    # What happened since the last poll may be stamped by either reading of a clock that jumped; what comes by the new.
+    offset = measured if jumped else span
     low, high = (offset or clock.UNKNOWN).low, (offset or clock.UNKNOWN).high
-    end = snapshot.answered_at + high
-    back = max(0, state.offset.low - low) if jumped and state.offset is not None else 0
+    end = snapshot.answered_at + (span or clock.UNKNOWN).high
+    shift, back = (0, 0), 0
+    if jumped and state.offset is not None and measured is not None:
+        shift = clock.shift(state.offset, measured, elapsed or 0)
+        back = max(0, state.offset.low - measured.low)
     until = state.seen_until if state.seen_until is not None else state.complete_until
     start = None if until is None else min(until - back, end)
+    patience = None if settings.poll_interval_ms is None else STALE_AFTER * settings.poll_interval_ms
     poll = Poll(
         source=snapshot.source,
         poll_id=f"{snapshot.source}/{snapshot.requested_at}",
         observed_at=snapshot.requested_at,
         asked_at=snapshot.requested_at + (low + high) // 2,
         asked_not_before=snapshot.requested_at + low,
-        window=Window(start, end),
+        now=snapshot.answered_at + high,
+        start=start,
+        whole_from=start if start is None or state.whole_until is None else min(start, state.whole_until - back),
+        end=end,
         back=back,
+        jumped=jumped,
+        shift=shift,
         offset_low=low,
+        gap=elapsed is None or (patience is not None and elapsed > patience),
+        rests=state.rests,
     )
-    return poll, offset, jumped
+    return poll, offset
 
 
 def _by_extension(seats: Sequence[Seat]) -> dict[str, tuple[Seat, ...]]:
@@ -118,10 +156,39 @@ def _missing(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ..
     }
 
 
-def _touched(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]) -> set[str]:
-    """Extensions in this poll whose rows differ from what is known, and all of which an earlier poll left a doubt."""
+def _without_wrong_absences(
+    agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]
+) -> tuple[Mapping[str, AgentState], bool]:
+    """The extensions, and whether the last list lacked some that were there: they are back, and no status was set.
+
+    Then an absence that only that list told of says nothing.
+    """
+    absent = {name: agent for name, agent in agents.items() if agent.absent_polls > 0}
+    if not any(_was_there(agent.groups, rows.get(name, ())) for name, agent in absent.items()):
+        return agents, False
+    doubted = {
+        name: msgspec.structs.replace(agent, absent_since=None, absent_polls=0, absent_groups=())
+        for name, agent in absent.items()
+        if agent.absent_polls == 1
+    }
+    return {**agents, **doubted}, True
+
+
+def _was_there(before: Sequence[Seat], seats: Sequence[Seat]) -> bool:
+    stamps = {seat.group: seat.status_changed_at for seat in before}
+    return {seat.group: seat.status_changed_at for seat in seats} == stamps
+
+
+def _touched(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]], poll: Poll) -> set[str]:
+    """Extensions in this poll whose rows differ from what is known, and all of which an earlier poll left something
+    open: a doubt, or a wrap-up that is due."""
     doubtful = {
-        name for name, agent in agents.items() if agent.absent_since is not None or agent.read_until is not None
+        name
+        for name, agent in agents.items()
+        if agent.absent_since is not None
+        or agent.read_until is not None
+        or (agent.wrap_up_due is not None and agent.wrap_up_due <= poll.asked_at)
+        or (poll.jumped and agent.memory)
     }
     return doubtful | {
         name for name, seats in rows.items() if (agent := agents.get(name)) is None or agent.groups != seats
@@ -135,38 +202,64 @@ def _extension(
     poll: Poll,
     verdict: gate.Verdict,
     unread: frozenset[str],
-) -> tuple[AgentStateChanged | None, AgentState | None]:
-    """One extension's event, if any, and its record after this poll (None: never seen and not readable now)."""
+    settings: Settings,
+) -> tuple[Sequence[AgentStateChanged], AgentState | None, Sequence[str]]:
+    """One extension's events, its record after this poll (None: never seen and not readable now), contradictions."""
     if before is None:
-        return events.first_seen(extension, seats, poll, extension in unread) if seats else (None, None)
+        if not seats:
+            return (), None, ()
+        window = None if poll.whole_from is None else _since(poll.whole_from, poll)
+        told, after = events.first_seen(extension, seats, window, poll, settings, blind=extension in unread)
+        return told, after, ()
     here = {seat.group for seat in seats}
     absent = tuple(seat.group for seat in before.groups if seat.group not in here)
-    window = _window(before, absent, poll)
-    if extension in verdict.held:
-        seats = tuple(sorted((*seats, *(s for s in before.groups if s.group not in here)), key=lambda s: s.group))
     blind = extension in verdict.held or extension in unread
-    return events.known(before, seats, window, poll, _doubt(before, absent, window, verdict, blind))
+    window = _window(before, absent, poll, blind=blind)
+    if poll.whole_from is not None and not here <= {seat.group for seat in before.groups}:
+        window = msgspec.structs.replace(window, start=min(window.start, poll.whole_from))
+    if extension in verdict.held:
+        seats = merge.held(before.groups, seats)
+    return events.known(before, seats, window, poll, settings, _doubt(before, absent, window, verdict))
 
 
-def _window(before: AgentState, absent: tuple[str, ...], poll: Poll) -> Window:
+def _window(before: AgentState, absent: tuple[str, ...], poll: Poll, *, blind: bool) -> Window:
     """Between which moments this extension's news happened.
 
     Without any record of how far the feed was complete, the last poll that wrote the extension's record counts.
     """
     if before.read_until is not None:
         start = before.read_until - poll.back
-    elif poll.window.start is not None:
-        start = poll.window.start
+    elif poll.start is not None:
+        start = poll.start
     else:
         start = before.observed_at + poll.offset_low
     # One more seat than the last poll missed: it left after the first absence, so that only this poll bounds it.
     waited = before.absent_since is not None and set(absent) <= set(before.absent_groups)
-    return Window(min(start, poll.window.end), poll.window.end, before.absent_since if waited else None)
+    return msgspec.structs.replace(
+        _since(start, poll),
+        absent_end=before.absent_since if waited else None,
+        blind=blind,
+        wrapping=before.state == "wrap_up",
+        missed=before.absent_since if len(before.absent_groups) == len(before.groups) else None,
+        missed_polls=before.absent_polls,
+    )
 
 
-def _doubt(
-    before: AgentState, absent: tuple[str, ...], window: Window, verdict: gate.Verdict, blind: bool
-) -> dict[str, Any]:
+def _since(start: int, poll: Poll) -> Window:
+    """The window from `start` to the poll's end."""
+    return Window(
+        start=min(start, poll.end),
+        end=poll.end,
+        asked=poll.asked_not_before,
+        asked_about=poll.asked_at,
+        now=poll.now,
+        jumped=poll.jumped,
+        shift=poll.shift,
+        rests=poll.rests,
+    )
+
+
+def _doubt(before: AgentState, absent: tuple[str, ...], window: Window, verdict: gate.Verdict) -> dict[str, Any]:
     """The record's fields about what this poll leaves open."""
     waiting = before.extension in verdict.waiting
     open_ = waiting or before.extension in verdict.suspects
@@ -175,7 +268,7 @@ def _doubt(
         "absent_since": first if open_ else None,
         "absent_polls": before.absent_polls + waiting if open_ else 0,
         "absent_groups": absent if open_ else (),
-        "read_until": window.start if blind else None,
+        "read_until": window.start if window.blind else None,
     }
 
 
@@ -193,6 +286,12 @@ def _forgettable(
 
 
 def _complete_until(poll: Poll, agents: Mapping[str, AgentState], verdict: gate.Verdict) -> int | None:
-    """Up to when everything that was seen is told: this poll's lower bound, or an older one while absences wait."""
+    """Up to when everything that was seen is told: this poll's lower bound, or an older one while absences wait,
+    answers are half written and wrap-ups may have ended."""
     waiting = [until for name in verdict.waiting if (until := agents[name].read_until) is not None]
+    for agent in agents.values():
+        if agent.state == "wrap_up":
+            waiting.append(merge.wrap_up_may_end(agent))
+        elif agent.state == "ringing":
+            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, poll.end))
     return min([poll.asked_not_before, *waiting])

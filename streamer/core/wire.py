@@ -1,4 +1,4 @@
-"""The records as JSON, as the published schemas describe them; and back, for restarts.
+"""The records as JSON, as the published schemas describe them.
 
 Moments are written as RFC 3339 in UTC, with milliseconds only where there are any.
 """
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 import orjson
 
 from streamer.core.feed import FeedStatus
-from streamer.core.model import SECOND, AgentState, AgentStateChanged, Seat
+from streamer.core.infer import state_of
+from streamer.core.model import SECOND, AgentState, AgentStateChanged, Memory, Seat
 
 SCHEMA_VERSION = "1.0"
 
@@ -41,11 +41,11 @@ def milliseconds(text: str) -> int:
     return round(moment.timestamp() * SECOND)
 
 
-def group(seat: Seat) -> dict[str, Any]:
+def group(seat: Seat, memory: Memory | None) -> dict[str, Any]:
     """A seat as an item of `groups`."""
     return {
         "name": seat.group,
-        "state": seat.state,
+        "state": state_of(seat, memory),
         "state_code": seat.state_code,
         "status_code": seat.status_code,
         "offered_at": _maybe(seat.offered_at),
@@ -54,6 +54,30 @@ def group(seat: Seat) -> dict[str, Any]:
         "calls_answered": seat.calls_answered,
         "no_answer_count": seat.no_answer_count,
         "wrap_up_s": seat.wrap_up_s,
+    }
+
+
+def _groups(agent: AgentState, *, evidence: bool = False) -> list[dict[str, Any]]:
+    """The extension's rows; with `evidence` also what only inference needs of them."""
+    memories = {one.group: one for one in agent.memory}
+    if not evidence:
+        return [group(seat, memories.get(seat.group)) for seat in agent.groups]
+    return [
+        {**group(seat, known := memories.get(seat.group)), "agent": seat.agent, "status": seat.status, **_memory(known)}
+        for seat in agent.groups
+    ]
+
+
+def _memory(memory: Memory | None) -> dict[str, Any]:
+    ended = memory and memory.ended
+    return {
+        "call_ended": ended
+        and {
+            "at": rfc3339(ended.at),
+            "not_before": rfc3339(ended.not_before),
+            "not_after": rfc3339(ended.not_after),
+        },
+        "on_demand": memory is not None and memory.on_demand,
     }
 
 
@@ -80,11 +104,13 @@ def event(changed: AgentStateChanged) -> dict[str, Any]:
         "evidence": list(when.evidence),
         "observed_at": rfc3339(after.observed_at),
         "poll_id": after.poll_id,
-        "groups": [group(seat) for seat in after.groups],
+        "groups": _groups(after),
     }
     if changed.change == "groups" or changed.joined or changed.left:
         record["joined"] = list(changed.joined)
         record["left"] = list(changed.left)
+    if changed.gap is not None:
+        record["gap_s"] = changed.gap / SECOND
     return record
 
 
@@ -93,7 +119,8 @@ def _durations(changed: AgentStateChanged) -> dict[str, float | None]:
     before, when = changed.before, changed.when
     if before is None or changed.change == "groups":
         return dict.fromkeys(("previous_duration_s", "previous_duration_min_s", "previous_duration_max_s"))
-    shortest = (when.not_before or before.occurred_not_after) - before.occurred_not_after
+    ended = [moment for moment in (when.not_before, changed.ended_from) if moment is not None]
+    shortest = min(ended, default=before.occurred_not_after) - before.occurred_not_after
     longest = None if before.occurred_not_before is None else when.not_after - before.occurred_not_before
     return {
         "previous_duration_s": (when.at - before.since) / SECOND,
@@ -118,7 +145,7 @@ def agent_state(agent: AgentState) -> dict[str, Any]:
         "since": rfc3339(agent.since),
         "occurred_not_before": _maybe(agent.occurred_not_before),
         "occurred_not_after": rfc3339(agent.occurred_not_after),
-        "groups": [{**group(seat), "agent": seat.agent} for seat in agent.groups],
+        "groups": _groups(agent, evidence=True),
         "observed_at": rfc3339(agent.observed_at),
         "poll_id": agent.poll_id,
         "wrap_up_due": _maybe(agent.wrap_up_due),
@@ -157,96 +184,3 @@ def feed_status(feed: FeedStatus) -> dict[str, Any]:
 def dumps(record: dict[str, Any]) -> bytes:
     """Compact JSON, keys in the order given: the same record always gives the same bytes."""
     return orjson.dumps(record)
-
-
-class _Group(msgspec.Struct):
-    name: str
-    state: str
-    state_code: int | None
-    status_code: int | None
-    offered_at: str | None
-    answered_at: str | None
-    status_changed_at: str | None
-    calls_answered: int | None
-    no_answer_count: int | None
-    wrap_up_s: int | None
-    agent: str | None = None
-
-
-class _AgentState(msgspec.Struct, tag_field="type", tag="AgentState"):
-    schema_version: str
-    source: str
-    extension: str
-    agent: str
-    epoch: str
-    sequence: int
-    event_id: str
-    state: str
-    since: str
-    occurred_not_before: str | None
-    occurred_not_after: str
-    groups: list[_Group]
-    observed_at: str
-    poll_id: str
-    occurred_at: str | None = None
-    wrap_up_due: str | None = None
-    absent_since: str | None = None
-    absent_polls: int = 0
-    read_until: str | None = None
-    absent_groups: tuple[str, ...] = ()
-
-
-_agent_state = msgspec.json.Decoder(_AgentState)
-
-
-def read_agent_state(data: bytes) -> AgentState:
-    """The state that a record on the state topic holds; ValueError, with the reason, if it holds none."""
-    try:
-        return _read_agent_state(data)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from error
-
-
-def _read_agent_state(data: bytes) -> AgentState:
-    record = _agent_state.decode(data)
-    if record.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        raise ValueError(f"schema_version {record.schema_version}")
-    fields: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
-    del fields["schema_version"]
-    fields["groups"] = tuple(_read_group(item, record.extension, record.agent) for item in record.groups)
-    for name in (
-        "since",
-        "occurred_at",
-        "occurred_not_before",
-        "occurred_not_after",
-        "observed_at",
-        "wrap_up_due",
-        "absent_since",
-        "read_until",
-    ):
-        fields[name] = None if fields[name] is None else milliseconds(fields[name])
-    if fields["occurred_at"] is None:
-        fields["occurred_at"] = fields["since"]
-    return msgspec.convert(fields, AgentState)
-
-
-def _read_group(item: _Group, extension: str, agent: str) -> Seat:
-    stamps = {
-        name: None if (text := getattr(item, name)) is None else milliseconds(text)
-        for name in ("offered_at", "answered_at", "status_changed_at")
-    }
-    return msgspec.convert(
-        {
-            "group": item.name,
-            "extension": extension,
-            "agent": agent if item.agent is None else item.agent,
-            "state": item.state,
-            "state_code": item.state_code,
-            "status_code": item.status_code,
-            "calls_answered": item.calls_answered,
-            "no_answer_count": item.no_answer_count,
-            "wrap_up_s": item.wrap_up_s,
-            **stamps,
-        },
-        Seat,
-    )

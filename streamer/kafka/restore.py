@@ -15,7 +15,8 @@ from aiokafka import TopicPartition
 
 from streamer.core.feed import Cursor
 from streamer.core.model import AgentState, Offset
-from streamer.core.wire import milliseconds, read_agent_state
+from streamer.core.thaw import read_agent_state
+from streamer.core.wire import milliseconds
 from streamer.errors import KafkaUnavailable
 from streamer.kafka.connection import Connection
 

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from streamer.core.feed import Status
-from streamer.core.model import AgentState, AgentStateChanged, Snapshot
+from streamer.core.model import AgentState, AgentStateChanged, Findings, Snapshot
 from streamer.core.rejected import redact
 from streamer.errors import KafkaError, VendorError, VendorRefused
 from streamer.observe.observer import Silent
@@ -85,6 +85,13 @@ def _rendered(render: structlog.typing.Processor) -> structlog.typing.Processor:
     return rendered
 
 
+def wrong_zone(off: int) -> tuple[str, str]:
+    """What is wrong where all stamps are off by `off` milliseconds, and the remedy."""
+    hours, where = off / 3_600_000, "east" if off > 0 else "west"
+    problem = f"all fresh timestamps are off by {hours:+g} h"
+    return problem, f"the source's timezone should be one that is {abs(hours):g} h further {where}"
+
+
 class LogObserver(Silent):
     """Writes what an operator would want to read afterwards."""
 
@@ -92,6 +99,8 @@ class LogObserver(Silent):
         self._log = structlog.get_logger("streamer")
         self._failures: dict[str, int] = {}
         self._told: set[str] = set()
+        self._contradictions: set[tuple[str, str]] = set()
+        self._zones: dict[str, int | None] = {}
         self._kafka_away = False
 
     def serving(self, address: str) -> None:
@@ -111,6 +120,22 @@ class LogObserver(Silent):
             self._log.debug(
                 "rows rejected", source=source, rows=len(snapshot.rejected), first=first.reason, path=first.path
             )
+
+    def compared(self, source: str, findings: Findings) -> None:
+        for kind in findings.contradictions:
+            if (source, kind) not in self._contradictions:
+                self._contradictions.add((source, kind))
+                self._log.warning("the vendor's evidence contradicts itself", source=source, kind=kind)
+        if findings.jumped and findings.offset is not None:
+            bounds = f"{findings.offset.low / 1000:.1f} to {findings.offset.high / 1000:.1f} s"
+            self._log.warning("a clock jumped, the vendor's or ours", source=source, vendor_minus_ours=bounds)
+        if findings.zone_off != self._zones.get(source):
+            self._zones[source] = findings.zone_off
+            if findings.zone_off is None:
+                self._log.info("the time zone looks right again", source=source)
+            else:
+                problem, remedy = wrong_zone(findings.zone_off)
+                self._log.warning("the time zone looks wrong", source=source, problem=problem, remedy=remedy)
 
     def poll_failed(self, source: str, error: VendorError) -> None:
         before = self._failures.get(source, 0)

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from streamer.core.codes import BUSIEST
 from streamer.core.feed import Status
-from streamer.core.model import AgentState, AgentStateChanged, Snapshot
+from streamer.core.model import AgentState, AgentStateChanged, Findings, Snapshot
 from streamer.errors import KafkaError, VendorError, VendorRefused
 from streamer.observe.observer import Silent
 
@@ -31,6 +31,33 @@ class MetricsObserver(Silent):
         )
         self._rows = Gauge("streamer_rows", "Rows in the last good poll.", ["source"], registry=registry)
         self._rejected = Counter("streamer_rejected_rows", "Rows not understood.", ["source"], registry=registry)
+        self._contradictions = Counter(
+            "streamer_contradictions",
+            "Evidence of the vendor's that contradicts itself, by kind.",
+            ["source", "kind"],
+            registry=registry,
+        )
+        self._held = Gauge(
+            "streamer_absences_held", "Missing extensions that are not believed yet.", ["source"], registry=registry
+        )
+        self._believed = Counter(
+            "streamer_absences_believed", "Missing extensions that were believed.", ["source"], registry=registry
+        )
+        self._offset = Gauge(
+            "streamer_vendor_clock_offset_seconds",
+            "The vendor's clock minus ours: the least and the most it can be.",
+            ["source", "bound"],
+            registry=registry,
+        )
+        self._jumps = Counter(
+            "streamer_vendor_clock_jumps", "Jumps of the vendor's clock, or of ours.", ["source"], registry=registry
+        )
+        self._zone = Gauge(
+            "streamer_vendor_zone_offset_seconds",
+            "How far all fresh stamps are off where that looks like a wrong time zone; else 0.",
+            ["source"],
+            registry=registry,
+        )
         self._events = Counter(
             "streamer_events", "Committed events by change and basis.", ["source", "change", "basis"], registry=registry
         )
@@ -51,6 +78,17 @@ class MetricsObserver(Silent):
         self._good_at.labels(source).set(snapshot.answered_at / 1000)
         self._rows.labels(source).set(len(snapshot.seats))
         self._rejected.labels(source).inc(len(snapshot.rejected))
+
+    def compared(self, source: str, findings: Findings) -> None:
+        for kind, count in findings.contradictions.items():
+            self._contradictions.labels(source, kind).inc(count)
+        self._held.labels(source).set(findings.held)
+        self._believed.labels(source).inc(findings.believed)
+        self._jumps.labels(source).inc(findings.jumped)
+        self._zone.labels(source).set((findings.zone_off or 0) / 1000)
+        if findings.offset is not None:
+            self._offset.labels(source, "min").set(findings.offset.low / 1000)
+            self._offset.labels(source, "max").set(findings.offset.high / 1000)
 
     def poll_failed(self, source: str, error: VendorError) -> None:
         self._polls.labels(source, "refused" if isinstance(error, VendorRefused) else "failed").inc()

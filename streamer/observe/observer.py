@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from streamer.core.feed import Status
-from streamer.core.model import AgentState, AgentStateChanged, Snapshot
+from streamer.core.model import AgentState, AgentStateChanged, Findings, Snapshot
 from streamer.errors import KafkaError, VendorError
 
 
@@ -15,6 +15,10 @@ class Observer(Protocol):
 
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         """A good poll, `seconds` after it was asked for."""
+        ...
+
+    def compared(self, source: str, findings: Findings) -> None:
+        """What comparing a good poll with the one before showed beside its changes."""
         ...
 
     def poll_failed(self, source: str, error: VendorError) -> None:
@@ -59,6 +63,10 @@ class Observers:
         for observer in self._observers:
             observer.polled(source, snapshot, seconds)
 
+    def compared(self, source: str, findings: Findings) -> None:
+        for observer in self._observers:
+            observer.compared(source, findings)
+
     def poll_failed(self, source: str, error: VendorError) -> None:
         for observer in self._observers:
             observer.poll_failed(source, error)
@@ -95,6 +103,7 @@ class Silent:
     """An observer that does nothing: a base for those that care for some calls only."""
 
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None: ...
+    def compared(self, source: str, findings: Findings) -> None: ...
     def poll_failed(self, source: str, error: VendorError) -> None: ...
     def committed(
         self,

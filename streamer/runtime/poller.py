@@ -67,6 +67,7 @@ class Poller:
         channel.by_bytes = snapshot.by_bytes
         channel.state = state
         channel.take(batch, self._source.secrets())
+        self._observer.compared(channel.name, batch.findings)
         self._observer.polled(channel.name, snapshot, (self._clock.now_ms() - polled.requested_at) / 1000)
         channel.report(
             msgspec.structs.replace(

@@ -55,6 +55,33 @@ def test_all_in_order(cli: Cli, config: WriteConfig, kafka: str, vendor: StartVe
     assert "extensions" in done.out
 
 
+@pytest.mark.parametrize(
+    ("zone", "problem", "remedy"),
+    [
+        ("UTC", "off by +8 h", "8 h further east"),
+        ("Asia/Tokyo", "off by -1 h", "1 h further west"),
+        ("Asia/Kolkata", "off by +2.5 h", "2.5 h further east"),
+    ],
+)
+def test_a_time_zone_that_looks_wrong_is_named(
+    cli: Cli, config: WriteConfig, vendor: StartVendor, zone: str, problem: str, remedy: str
+) -> None:
+    """A warning, with the way to the right one."""
+    done = cli("check", "--config", config(source={"url": vendor(agents=40, floor="brisk"), "timezone": zone}))
+    (line,) = [line for line in done.out.splitlines() if "looks wrong" in line]
+    assert line.startswith("warning")
+    assert f"timezone {zone} looks wrong: all fresh timestamps are {problem}" in line
+    assert remedy in line
+
+
+def test_a_clock_that_is_off_is_named(cli: Cli, config: WriteConfig, vendor: StartVendor) -> None:
+    """Events bear the vendor's time."""
+    done = cli("check", "--config", config(source={"url": vendor(faults="always:skew=-90")}))
+    (line,) = [line for line in done.out.splitlines() if "the vendor's clock is" in line]
+    assert line.startswith("warning")
+    assert "off ours" in line
+
+
 def test_missing_topics_are_warned_of_and_not_created(
     cli: Cli, config: WriteConfig, kafka: str, vendor: StartVendor, topics: Topics
 ) -> None:

@@ -88,7 +88,7 @@ def test_the_end_can_be_shown_instead(cli: Cli, recording: Path) -> None:
     assert [line.split()[0] for line in done.out.splitlines()] == ["floor/100001", "floor/100002"]
     records = [json.loads(line) for line in cli("replay", recording, "--state", "--json").out.splitlines()]
     assert [(r["type"], r["extension"], r["state"]) for r in records] == [
-        ("AgentState", "100001", "available"),
+        ("AgentState", "100001", "wrap_up"),
         ("AgentState", "100002", "available"),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from streamer.core import rejected, wire
-from streamer.core.codes import canonical
+from streamer.core.codes import read
 from streamer.core.decode import decode
 from streamer.core.envelope import Opened
 from streamer.core.model import (
@@ -25,6 +25,7 @@ from streamer.core.model import (
     SourceState,
 )
 from streamer.core.step import step
+from streamer.core.thaw import read_agent_state
 from tests.validation import Record, validate
 
 NOON = 1_795_399_200
@@ -88,22 +89,26 @@ def seat(
     answered: float | None = None,
     changed: float | None = None,
     answers: int | None = 0,
+    misses: int | None = 0,
+    wrap: int | None = 10,
     agent: str | None = None,
 ) -> Seat:
     """A seat; stamps in seconds after NOON."""
+    meaning = read(state, status, {})
     return Seat(
         group=group,
         extension=extension,
         agent=f"{extension}_{extension}_{group}-9026" if agent is None else agent,
-        state=canonical(state, status, {}),
+        state=meaning.state,
+        status=meaning.status,
         state_code=state,
         status_code=status,
         offered_at=None if offered is None else ms(offered),
         answered_at=None if answered is None else ms(answered),
         status_changed_at=None if changed is None else ms(changed),
         calls_answered=answers,
-        no_answer_count=0,
-        wrap_up_s=10,
+        no_answer_count=misses,
+        wrap_up_s=wrap,
     )
 
 
@@ -177,7 +182,7 @@ class Poller:
 
 def round_trip(agent: AgentState) -> AgentState:
     """A state as the state topic gives it back."""
-    return wire.read_agent_state(wire.dumps(wire.agent_state(agent)))
+    return read_agent_state(wire.dumps(wire.agent_state(agent)))
 
 
 def check(batch: Batch) -> None:

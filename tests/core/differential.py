@@ -21,6 +21,7 @@ from streamer.simulator.floor import Floor
 from streamer.simulator.states import busiest
 from streamer.simulator.world import Truth, World
 from tests.core.builders import check
+from tests.truth import Told
 
 START = 1_795_399_200.0
 """2026-11-23 02:00:00 UTC, the contract's example."""
@@ -80,7 +81,9 @@ class Run:
     skew: float = 0.0
     latency: tuple[float, float] = (0.02, 0.1)
     interval: float = 1.0
+    settings: Settings | None = None
     state: SourceState = field(default_factory=lambda: SourceState(agents={}))
+    truth: list[Truth] = field(default_factory=list[Truth])
 
     def polls(self, seconds: float) -> Iterator[tuple[Snapshot, Batch, Truths, NewTruth]]:
         """Each poll, what the core made of it, and the truth when the answer was made; every record is validated."""
@@ -92,14 +95,16 @@ class Run:
         api.set_faults(Faults.parse(self.faults, self.seed), START)
         if self.skew:
             world.skew = self.skew
-        settings = Settings("floor", timezone=self.floor.zone)
+        settings = self.settings or Settings("floor", timezone=self.floor.zone, wrap_up=False)
         by_bytes: Mapping[bytes, Seat] = {}
         for turn in range(round(seconds / self.interval)):
             asked = START + turn * self.interval
             read = asked + random.uniform(*self.latency)
             answered = read + random.uniform(*self.latency)
             body = api.answer({"service": "App.Sip_Queue.GetQueueSipStatus", "token": token}, read).body
-            unseen += world.take_truth()
+            fresh = world.take_truth()
+            self.truth += fresh
+            unseen += fresh
             opened = open_envelope(body)
             if not isinstance(opened, Opened):
                 continue
@@ -109,6 +114,21 @@ class Run:
             check(batch)
             yield snapshot, batch, truths, truths.take(unseen)
             unseen = []
+
+    def transitions(self, seconds: float) -> tuple[dict[str, list[tuple[float, str]]], dict[str, list[Told]]]:
+        """What truly happened to each extension after its first state, and what is told of it, both in order."""
+        told: dict[str, list[Told]] = defaultdict(list)
+        for _, batch, _, _ in self.polls(seconds):
+            for event in batch.events:
+                when = event.when
+                if event.change not in ("first_seen", "groups") and when.not_before is not None:
+                    bounds = (moment / 1000 for moment in (when.not_before, when.at, when.not_after))
+                    told[event.after.extension].append(Told(event.after.state, *bounds))
+        true: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        for entry in self.truth:
+            if entry.group is None:
+                true[entry.extension].append((entry.at, entry.state))
+        return {extension: entries[1:] for extension, entries in true.items()}, told
 
     def measure(self, seconds: float) -> Measured:
         """Compare every poll's states, and the bounds of every event that one true transition explains."""

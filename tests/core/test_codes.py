@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from streamer.core.codes import BUSIEST, MAPPABLE, State, canonical
+from streamer.core.codes import BUSIEST, MAPPABLE, State, read
 
 CONTRACT: dict[State, tuple[int, ...]] = {
     "available": (1213, 2, 1212, 1216),
@@ -26,14 +26,14 @@ MEANING: dict[int, State] = {code: state for state, codes in CONTRACT.items() fo
 def test_each_code_means_what_the_contract_says_in_either_field(code: int, state: State) -> None:
     """A code alone decides, whether the other field is missing or silent."""
     for other in (None, *SILENT):
-        assert canonical(code, other, {}) == state
-        assert canonical(other, code, {}) == state
+        assert read(code, other, {}).state == state
+        assert read(other, code, {}).state == state
 
 
 def test_two_silent_fields_say_nothing() -> None:
     """Registered, enabled and not in a call tell nothing of the agent, alone or together."""
     for state, status in product((None, *SILENT), repeat=2):
-        assert canonical(state, status, {}) == "unknown"
+        assert read(state, status, {}).state == "unknown"
 
 
 def _meaning(code: int | None) -> State | None:
@@ -59,7 +59,7 @@ def test_precedence_holds_for_every_pair_of_codes(state: int | None) -> None:
     """All combinations of the two fields follow the contract's order."""
     for status in (*MEANING, *SILENT, None):
         expected = _by_the_contract(_meaning(state), _meaning(status))
-        assert canonical(state, status, {}) == expected, (state, status)
+        assert read(state, status, {}).state == expected, (state, status)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_precedence_holds_for_every_pair_of_codes(state: int | None) -> None:
 )
 def test_examples_of_precedence(state: int, status: int, expected: State) -> None:
     """One pair for each clause, spelled out."""
-    assert canonical(state, status, {}) == expected
+    assert read(state, status, {}).state == expected
 
 
 def test_the_operators_own_mapping_comes_before_the_table() -> None:
     """Own codes override known, silent and unknown codes alike, and take part in the precedence."""
     own: dict[int, State] = {1216: "paused", 1016: "idle", 1299: "talking"}
-    assert canonical(1216, 1213, own) == "paused"
-    assert canonical(1213, 1216, own) == "paused"
-    assert canonical(1016, 1213, own) == "idle"
-    assert canonical(1299, 1200, own) == "talking"
-    assert canonical(1212, 1213, own) == "available"
+    assert read(1216, 1213, own).state == "paused"
+    assert read(1213, 1216, own).state == "paused"
+    assert read(1016, 1213, own).state == "idle"
+    assert read(1299, 1200, own).state == "talking"
+    assert read(1212, 1213, own).state == "available"
 
 
 def test_the_busiest_state_is_ranked_as_the_contract_lists_it() -> None:

@@ -47,7 +47,19 @@ def test_a_row_becomes_a_seat() -> None:
         )
     )
     assert seat == Seat(
-        "queue-1", "100001", "100001_100001_queue-1-9026", "talking", 1215, 1217, ms(1), ms(4), ms(-3600), 13, 2, 10
+        "queue-1",
+        "100001",
+        "100001_100001_queue-1-9026",
+        "talking",
+        "paused",
+        1215,
+        1217,
+        ms(1),
+        ms(4),
+        ms(-3600),
+        13,
+        2,
+        10,
     )
 
 
@@ -71,7 +83,7 @@ def test_never_is_written_in_many_ways(never: object) -> None:
 def test_a_missing_stamp_or_counter_is_none() -> None:
     """A row with nothing but its names and one code is a row."""
     seat = only(decoded({"queuename": "queue-1", "extnumber": "100001", "status": 1213}))
-    assert seat == Seat("queue-1", "100001", "", "available", None, 1213, *([None] * 6))
+    assert seat == Seat("queue-1", "100001", "", "available", "available", None, 1213, *([None] * 6))
 
 
 def test_stamps_are_in_the_sources_zone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamer.core.model import AgentStateChanged, Settings
-from tests.core.builders import Poller, kinds, many, ms, seat, times
+from tests.core.builders import RINGING, TALKING, Poller, kinds, many, ms, seat, times
 
 
 def floor(count: int, **settings: float) -> Poller:
@@ -83,13 +83,25 @@ def test_who_returns_with_another_state_tells_it_with_wide_bounds() -> None:
     assert times(event) == (0.0, 1.05, 2.1)
 
 
-def test_the_few_left_of_many_are_believed_once_the_others_are_back() -> None:
-    """Eighteen return, two stay away: that is plausible."""
+def test_an_absence_that_only_a_wrong_list_told_of_says_nothing() -> None:
+    """Eighteen were there all along; two are still away, and may have left after that list: their time begins anew."""
     poller = floor(20)
     poller.poll(1)
-    events = poller.poll(2, *many(20)[2:])
+    assert poller.poll(2, *many(20)[2:]) == []
+    assert poller.poll(3, *many(20)[2:]) == []
+    events = poller.poll(4, *many(20)[2:])
     assert gone(events) == ["100001", "100002"]
-    assert times(events[0]) == (0.0, 0.55, 1.1)
+    assert times(events[0]) == (0.0, 1.05, 2.1)
+
+
+def test_an_agent_in_several_groups_is_told_by_the_rows_that_are_there() -> None:
+    """A list lacks most rows, one of her two among them: the other tells that she talks, and no longer rings."""
+    poller = floor(20)
+    both = [seat("1", f"queue-{n}", RINGING, offered=0) for n in (1, 2)]
+    poller.poll(1, *both, *many(20))
+    (event,) = poller.poll(3, seat("1", "queue-1", TALKING, offered=0, answered=2, answers=1))
+    assert (event.after.state, times(event)) == ("talking", (2, 2, 3))
+    assert [group.state for group in poller.agent("1").groups] == ["talking", "talking"]
 
 
 def test_changes_of_those_present_flow_meanwhile_with_narrow_bounds() -> None:
@@ -100,15 +112,46 @@ def test_changes_of_those_present_flow_meanwhile_with_narrow_bounds() -> None:
     assert (event.after.extension, event.after.state, times(event)) == ("100020", "paused", (1.0, 1.55, 2.1))
 
 
-def test_absences_that_wait_are_believed_together_with_the_oldest() -> None:
-    """One more that leaves while ten wait is told with them, with its own time."""
+def test_each_absence_waits_for_itself() -> None:
+    """One more that leaves while ten wait is told two polls after them, with its own time."""
     poller = floor(20)
     poller.poll(1, *many(20)[10:])
     poller.poll(2, *many(20)[10:])
-    events = poller.poll(3, *many(20)[11:])
-    assert len(gone(events)) == 11
-    assert {times(e) for e in events if e.after.extension != "100011"} == {(0.0, 0.55, 1.1)}
-    assert [times(e) for e in events if e.after.extension == "100011"] == [(2.0, 2.55, 3.1)]
+    assert gone(poller.poll(3, *many(20)[11:])) == [f"{100_001 + n}" for n in range(10)]
+    (event,) = poller.poll(4, *many(20)[11:])
+    assert (event.after.extension, times(event)) == ("100011", (2.0, 2.55, 3.1))
+
+
+def test_an_empty_list_is_not_believed_along_with_an_absence_that_is_due() -> None:
+    """Ten have been away for two polls; the third answer lacks everybody."""
+    poller = floor(40)
+    poller.poll(1, *many(40)[10:])
+    poller.poll(2, *many(40)[10:])
+    assert gone(poller.poll(3)) == [f"{100_001 + n}" for n in range(10)]
+    assert poller.poll(4, *many(40)[10:]) == []
+
+
+def test_whoever_sent_a_partial_list_is_not_believed_a_few_absences_at_once() -> None:
+    """For an hour: the next partial list may lack only a few."""
+    poller = floor(20)
+    poller.poll(1)
+    poller.poll(2, *many(20))
+    assert poller.poll(3, *many(20)[2:]) == []
+    assert poller.poll(4, *many(20)) == []
+    for second in (5, 6):
+        assert poller.poll(second, *many(20)[1:]) == []
+    assert gone(poller.poll(7, *many(20)[1:])) == ["100001"]
+    poller.poll(3604, *many(20)[1:])
+    assert gone(poller.poll(3605, *many(20)[2:])) == ["100002"]
+
+
+def test_who_signs_in_again_does_not_make_a_list_partial() -> None:
+    """Many had signed out, and are back with a new status before that was believed: the list was right."""
+    poller = Poller()
+    poller.poll(0, *many(20, changed=-50))
+    poller.poll(1)
+    poller.poll(3, *many(20, changed=2))
+    assert gone(poller.poll(4, *many(20, changed=2)[1:])) == ["100001"]
 
 
 def test_another_seat_that_leaves_later_is_not_backdated() -> None:

@@ -150,9 +150,9 @@ def test_new_evidence_alone_is_a_record_and_no_event() -> None:
     """Counters and stamps are kept for inference, and the record says which poll showed them."""
     poller = Poller()
     poller.poll(0, seat())
-    assert poller.poll(1, seat(offered=1)) == []
+    assert poller.poll(1, seat(changed=1)) == []
     (record,) = poller.batches[-1].states
-    assert (record.sequence, record.poll_id, record.groups[0].offered_at) == (1, f"floor/{ms(1)}", ms(1))
+    assert (record.sequence, record.poll_id, record.groups[0].status_changed_at) == (1, f"floor/{ms(1)}", ms(1))
 
 
 def test_the_same_rows_again_are_an_empty_batch() -> None:

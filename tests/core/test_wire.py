@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import orjson
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core import wire
-from streamer.core.model import AgentState, Seat
+from streamer.core.model import AgentState, Ended, Memory, Seat
+from streamer.core.thaw import read_agent_state
 from tests.core.builders import Poller, ms, round_trip, seat
 from tests.validation import validate
 
@@ -39,6 +42,7 @@ agents = st.builds(
             extension=st.just("100001"),
             agent=names,
             state=seat_states,
+            status=seat_states,
             state_code=st.none() | st.integers(-(2**53), 2**53),
             status_code=st.none() | st.integers(-(2**53), 2**53),
             offered_at=maybe,
@@ -49,6 +53,7 @@ agents = st.builds(
             wrap_up_s=counts,
         ),
         max_size=3,
+        unique_by=lambda seat: seat.group,
     ).map(tuple),
     observed_at=moments,
     poll_id=st.just("floor/1795399205120"),
@@ -60,9 +65,15 @@ agents = st.builds(
 )
 
 
-@given(agents)
-def test_a_state_read_back_is_the_state_written(agent: AgentState) -> None:
-    """Whatever it holds, also another agent's name in each group; and it is a valid record."""
+ended = st.none() | st.builds(Ended, moments, moments, moments)
+
+
+@given(agents, st.lists(st.tuples(ended, st.booleans()), min_size=3, max_size=3))
+def test_a_state_read_back_is_the_state_written(agent: AgentState, kept: list[tuple[Ended | None, bool]]) -> None:
+    """Whatever it holds, also another agent's name and memory in each group; and it is a valid record."""
+    found = zip(agent.groups, kept, strict=False)
+    memory = tuple(Memory(seat.group, end, demand) for seat, (end, demand) in found if end is not None or demand)
+    agent = msgspec.structs.replace(agent, memory=memory)
     assert round_trip(agent) == agent
     validate(wire.dumps(wire.agent_state(agent)))
 
@@ -87,7 +98,7 @@ def test_a_text_that_is_no_moment_is_refused(text: str) -> None:
         wire.milliseconds(text)
 
 
-def good() -> dict[str, object]:
+def good() -> dict[str, Any]:
     """The record of an extension that was seen once."""
     poller = Poller()
     poller.poll(0, seat())
@@ -110,20 +121,20 @@ def good() -> dict[str, object]:
 def test_a_record_that_is_no_agent_state_is_refused_with_a_reason(change: dict[str, object]) -> None:
     """As the ValueError that the reader of the state topic expects."""
     with pytest.raises(ValueError, match=r"\w"):
-        wire.read_agent_state(orjson.dumps(good() | change))
+        read_agent_state(orjson.dumps(good() | change))
 
 
 @pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{}", b"\xff", b"{" * 9])
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     """Somebody else may have written to the topic."""
     with pytest.raises(ValueError, match=r"\w"):
-        wire.read_agent_state(data)
+        read_agent_state(data)
 
 
 def test_a_later_minor_version_with_more_fields_is_read() -> None:
     """An older process may read what a newer one wrote."""
     newer = good() | {"schema_version": "1.9", "mood": "good"}
-    assert wire.read_agent_state(orjson.dumps(newer)).extension == "100001"
+    assert read_agent_state(orjson.dumps(newer)).extension == "100001"
 
 
 def test_a_record_of_an_older_writer_is_read() -> None:
@@ -131,8 +142,11 @@ def test_a_record_of_an_older_writer_is_read() -> None:
     older = good()
     for name in ("occurred_at", "read_until", "absent_groups", "absent_since", "absent_polls", "wrap_up_due"):
         del older[name]
-    agent = wire.read_agent_state(orjson.dumps(older))
+    for name in ("agent", "status", "call_ended", "on_demand"):
+        del older["groups"][0][name]
+    agent = read_agent_state(orjson.dumps(older))
     assert (agent.occurred_at, agent.absent_groups, agent.absent_polls) == (agent.since, (), 0)
+    assert (agent.groups[0].status, agent.memory) == ("available", ())
 
 
 def test_the_same_record_is_the_same_bytes() -> None:

@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streamer.simulator.states import SIGNED_OUT, busiest, row_state
 from tests.conftest import Topics
+from tests.truth import Told
 from tests.validation import validate
 
 Record = dict[str, Any]
@@ -108,7 +110,7 @@ def _chain(key: str, chain: Sequence[Record]) -> Iterable[str]:
                 yield f"{name}: follows number {before['sequence']}"
             if event["previous"] is None or event["previous"] != before["current"]:
                 yield f"{name}: says {event['previous']} came before, it was {before['current']}"
-            if event["occurred_at"] < before["occurred_at"]:
+            if datetime.fromisoformat(event["occurred_at"]) < datetime.fromisoformat(before["occurred_at"]):
                 yield f"{name}: goes back in time"
         before = event
 
@@ -153,12 +155,45 @@ def _rows(answer: Mapping[str, Any]) -> list[Record] | None:
     return body["data"]["result"] if body["ret"] == 200 and body["data"]["status"] == 0 else None
 
 
-def published(found: Audit) -> dict[str, list[str]]:
-    """The states that each extension goes through in the events."""
-    return {
-        key.partition("/")[2]: [e["current"]["state"] for e in chain if e["change"] != "groups"]
-        for key, chain in found.by_key.items()
-    }
+def told_otherwise(shown: Mapping[str, Sequence[str]], found: Audit) -> list[str]:
+    """The extensions whose events do not tell, in order, every state that the answers show.
+
+    Beyond these, events tell what happened between the answers, and that an available agent is in wrap-up.
+    """
+    told: dict[str, list[str]] = {}
+    for key, chain in found.by_key.items():
+        states = ["available" if e["current"]["state"] == "wrap_up" else e["current"]["state"] for e in chain]
+        told[key.partition("/")[2]] = [s for s, before in zip(states, [None, *states], strict=False) if s != before]
+    return sorted(name for name in shown.keys() | told.keys() if not _holds(told.get(name, []), shown.get(name, [])))
+
+
+def _holds(told: Sequence[str], shown: Sequence[str]) -> bool:
+    """Is `shown` told in this order, from the same beginning to the same end?"""
+    rest = iter(told)
+    return (
+        bool(told and shown) and (told[0], told[-1]) == (shown[0], shown[-1]) and all(state in rest for state in shown)
+    )
+
+
+def transitions(found: Audit) -> dict[str, list[Told]]:
+    """Every told transition of each extension, with its bounds, but the first sightings."""
+    told: dict[str, list[Told]] = defaultdict(list)
+    for event in found.events:
+        if event["change"] not in ("first_seen", "groups"):
+            moments = (event[f"occurred_{name}"] for name in ("not_before", "at", "not_after"))
+            low, at, high = (datetime.fromisoformat(moment).timestamp() for moment in moments)
+            told[event["extension"]].append(Told(event["current"]["state"], low, at, high))
+    return told
+
+
+def true_transitions(truth: Path) -> dict[str, list[tuple[float, str]]]:
+    """What each extension truly went through, by the simulator."""
+    true: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for line in truth.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["group"] is None:
+            true[entry["extension"]].append((entry["at"], entry["state"]))
+    return true
 
 
 def last_poll(recordings: Sequence[Path]) -> tuple[float, float]:

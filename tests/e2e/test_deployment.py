@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartKafka, Topics
-from tests.e2e.audit import Audit, audit, last_poll, published, true_states, visible
+from tests.e2e.audit import Audit, audit, last_poll, told_otherwise, transitions, true_states, true_transitions, visible
 from tests.e2e.deployment import Deployment, wait_for
 from tests.kafka_server import free_port
+from tests.truth import score
 
 AGENTS = 300
 POLLS = 20
@@ -25,6 +27,7 @@ def assert_final_state_is_the_floors(found: Audit, deployment: Deployment) -> No
     begin, end = last_poll(deployment.recordings)
     truly = true_states(deployment.truth, begin - 0.05, end + 0.05)
     final = {key.partition("/")[2]: state["state"] for key, state in found.states.items()}
+    final = {name: "available" if state == "wrap_up" else state for name, state in final.items()}
     wrong = {name: (state, truly.get(name)) for name, state in final.items() if state not in truly.get(name, set())}
     assert not wrong
     assert {name for name, states in truly.items() if "signed_out" not in states} <= final.keys()
@@ -40,10 +43,12 @@ def test_every_visible_transition_is_published_once_and_in_order(kafka: str, top
         assert deployment.stop() == 0, deployment.log()
         found = audit(kafka, topics)
         assert found.violations == []
-        assert published(found) == visible(deployment.recordings)
+        assert told_otherwise(visible(deployment.recordings), found) == []
         assert_final_state_is_the_floors(found, deployment)
         assert found.feeds[-1]["status"] == "stopped"
         assert len(found.events) > AGENTS
+        told = score(true_transitions(deployment.truth), transitions(found), begin=0.0, end=math.inf)
+        assert (told.right, told.held) == (told.told, told.found)
 
 
 @pytest.mark.timeout(180)
@@ -60,7 +65,7 @@ def test_a_stop_in_mid_poll_loses_nothing_and_repeats_nothing(kafka: str, topics
             assert deployment.stop() == 0, deployment.log()
         found = audit(kafka, topics)
         assert found.violations == []
-        assert published(found) == visible(deployment.recordings)
+        assert told_otherwise(visible(deployment.recordings), found) == []
         assert_final_state_is_the_floors(found, deployment)
 
 
@@ -123,7 +128,7 @@ def test_a_broker_that_dies_and_returns_costs_nothing(own_kafka: StartKafka, top
         assert deployment.stop() == 0, deployment.log()
         found = audit(broker.bootstrap, topics)
         assert found.violations == []
-        assert published(found) == visible(deployment.recordings)
+        assert told_otherwise(visible(deployment.recordings), found) == []
 
 
 @pytest.mark.timeout(180)
@@ -178,4 +183,4 @@ def test_a_broker_that_hangs_without_closing_costs_nothing(
         assert deployment.stop() == 0, deployment.log()
         found = audit(broker.bootstrap, topics)
         assert found.violations == []
-        assert published(found) == visible(deployment.recordings)
+        assert told_otherwise(visible(deployment.recordings), found) == []

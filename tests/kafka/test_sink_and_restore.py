@@ -26,7 +26,9 @@ NOW = 1_795_399_205_120
 
 def agent(extension: str, sequence: int = 1) -> AgentState:
     """A record such as the core makes."""
-    seat = Seat("queue-1", extension, "9026004", "talking", 1215, 1213, None, NOW // 1000 * 1000, None, 13, 0, 10)
+    seat = Seat(
+        "queue-1", extension, "9026004", "talking", "available", 1215, 1213, None, NOW // 1000 * 1000, None, 13, 0, 10
+    )
     return AgentState(
         source="floor",
         extension=extension,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from streamer.core.model import Snapshot
+from streamer.core.model import Findings, Offset, Snapshot
 from streamer.errors import KafkaUnavailable, VendorRefused, VendorUnavailable
 from streamer.observe import logs
 from streamer.observe.logs import LogObserver
@@ -75,6 +75,38 @@ def test_a_feeds_start_is_usual_and_its_trouble_is_not(capsys: pytest.CaptureFix
     for status in ("recovering", "live", "stale", "recovering", "live", "stopped"):
         observer.feed("floor", status, "why")
     assert [line["level"] for line in told()] == ["info", "info", "warning", "warning", "info", "info"]
+
+
+def test_each_kind_of_contradiction_is_told_once_for_a_source(capsys: pytest.CaptureFixture[str]) -> None:
+    """The metrics count them."""
+    told, observer = Told(capsys), LogObserver()
+    for source in ("floor", "floor", "other"):
+        observer.compared(source, Findings({"past": 3}))
+    observer.compared("floor", Findings({"order": 1}))
+    assert [(line["source"], line["kind"]) for line in told()] == [
+        ("floor", "past"),
+        ("other", "past"),
+        ("floor", "order"),
+    ]
+
+
+def test_a_wrong_time_zone_is_named_once_with_its_remedy_and_so_is_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """By how much the stamps are off, and where the right zone is."""
+    told, observer = Told(capsys), LogObserver()
+    for off in (None, -12_600_000, -12_600_000, None, None):
+        observer.compared("floor", Findings(zone_off=off))
+    wrong, right = told()
+    assert (wrong["problem"], wrong["level"]) == ("all fresh timestamps are off by -3.5 h", "warning")
+    assert wrong["remedy"] == "the source's timezone should be one that is 3.5 h further west"
+    assert right["event"] == "the time zone looks right again"
+
+
+def test_a_jump_of_a_clock_is_told_with_where_it_is_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """The least and the most that the vendor's can be ahead."""
+    told, observer = Told(capsys), LogObserver()
+    observer.compared("floor", Findings(offset=Offset(0, 90_500)))
+    observer.compared("floor", Findings(offset=Offset(0, 90_500), jumped=True))
+    assert [line["vendor_minus_ours"] for line in told()] == ["0.0 to 90.5 s"]
 
 
 @pytest.mark.parametrize("plain", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from streamer.core.model import RejectedRow, Snapshot
+from streamer.core.model import Findings, Offset, RejectedRow, Snapshot
 from streamer.errors import KafkaUnavailable, VendorRefused, VendorUnavailable
 from streamer.observe.metrics import MetricsObserver, states_by_name
 from tests.web.floor import AT, agent, event
@@ -32,6 +32,23 @@ def test_what_happens_is_counted() -> None:
     assert value("streamer_commit_latency_seconds_sum") == 0.25
     assert [value("streamer_feed_status", status=s) for s in ("live", "stale")] == [0, 1]
     assert registry.get_sample_value("streamer_kafka_up") == 0
+
+
+def test_what_comparing_showed_is_counted() -> None:
+    """Contradictions by kind, the gate's decisions, the vendor's clock and its zone."""
+    registry = CollectorRegistry()
+    observer = MetricsObserver(registry)
+    observer.compared("floor", Findings({"past": 2, "order": 1}, 4, 3, Offset(-250, 750), True, 28_800_000))
+    observer.compared("floor", Findings({"past": 1}, held=0, believed=1))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"source": "floor", **labels})
+
+    assert [value("streamer_contradictions_total", kind=kind) for kind in ("past", "order")] == [3, 1]
+    assert [value(f"streamer_absences_{name}") for name in ("held", "believed_total")] == [0, 4]
+    assert [value("streamer_vendor_clock_offset_seconds", bound=b) for b in ("min", "max")] == [-0.25, 0.75]
+    assert value("streamer_vendor_clock_jumps_total") == 1
+    assert value("streamer_vendor_zone_offset_seconds") == 0
 
 
 def test_extensions_make_no_series() -> None:

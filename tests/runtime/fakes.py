@@ -16,7 +16,7 @@ from streamer.configure import build
 from streamer.core.envelope import Opened
 from streamer.core.feed import Cursor, Delivery, Status
 from streamer.core.model import AgentState, AgentStateChanged
-from streamer.core.wire import read_agent_state
+from streamer.core.thaw import read_agent_state
 from streamer.errors import Fenced, KafkaError, KafkaUnavailable, VendorError
 from streamer.kafka.restore import LastFeed, Restored, read_feed
 from streamer.kafka.serde import Record
@@ -294,7 +294,7 @@ def row(extension: str, state: int, group: str = "q", **fields: Any) -> dict[str
         "seatschangetime": "",
         "noanswercount": 0,
         "callsanswered": 0,
-        "wrapuptime": 10,
+        "wrapuptime": 0,
         **fields,
     }
 
