@@ -16,11 +16,11 @@ Each absence waits for itself: a partial list right when another one is due woul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 
 import msgspec
 
-from streamer.core.model import SECOND, AgentState, Settings
+from streamer.core.model import SECOND, AgentState, Seat, Settings
 
 WARY = 3_600 * SECOND
 """For so long after a list that lacked what was there, no absence is believed at once: whoever sends partial lists
@@ -39,6 +39,40 @@ class Verdict(msgspec.Struct, frozen=True):
     waiting: frozenset[str]
     suspects: frozenset[str]
     held: frozenset[str]
+
+
+def missing(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]) -> dict[str, AgentState]:
+    """Extensions of which at least one known seat is not in this poll."""
+    return {
+        name: agent
+        for name, agent in agents.items()
+        if agent.groups
+        and agent.groups != (seats := rows.get(name, ()))
+        and not {s.group for s in agent.groups} <= {s.group for s in seats}
+    }
+
+
+def without_wrong_absences(
+    agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]
+) -> tuple[Mapping[str, AgentState], bool]:
+    """The extensions, and whether the last list lacked some that were there: they are back, and no status was set.
+
+    Then an absence that only that list told of says nothing.
+    """
+    absent = {name: agent for name, agent in agents.items() if agent.absent_polls > 0}
+    if not any(_was_there(agent.groups, rows.get(name, ())) for name, agent in absent.items()):
+        return agents, False
+    doubted = {
+        name: msgspec.structs.replace(agent, absent_since=None, absent_polls=0, absent_groups=())
+        for name, agent in absent.items()
+        if agent.absent_polls == 1
+    }
+    return {**agents, **doubted}, True
+
+
+def _was_there(before: Sequence[Seat], seats: Sequence[Seat]) -> bool:
+    stamps = {seat.group: seat.status_changed_at for seat in before}
+    return {seat.group: seat.status_changed_at for seat in seats} == stamps
 
 
 def judge(

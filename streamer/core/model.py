@@ -278,8 +278,8 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     `polled_at` is the last good poll's request, on our clock. `doubted` tells that the last list lost more than the
     gate believes. `jumps` counts how often one of the two clocks jumped. `wary_until`: until then (our clock) no
     absence is believed at once, because a list that lacked extensions has proved wrong. `rests`: the vendor has always
-    kept to `wrapuptime` before it offered the next call. `whole_until` is the lower bound of the last poll whose list
-    was believed to be whole: who is missing from later ones may have been there. `astray` are the latest fresh stamps'
+    kept to `wrapuptime` before it offered the next call. `whole_until` is the moment up to which the lists are
+    believed: who is missing from later ones may have been there. `astray` are the latest fresh stamps'
     distances from when they can have happened (ms), as long as all of them are off.
     """
 

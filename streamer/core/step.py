@@ -32,8 +32,8 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     """The state after this poll, and what has to be published for it."""
     poll, offset = _open(state, snapshot, settings)
     rows = _by_extension(snapshot.seats)
-    known, lacked = _without_wrong_absences(state.agents, rows)
-    missing = _missing(known, rows)
+    known, lacked = gate.without_wrong_absences(state.agents, rows)
+    missing = gate.missing(known, rows)
     wary = state.wary_until is not None and snapshot.requested_at < state.wary_until
     verdict = gate.judge(
         missing,
@@ -63,9 +63,10 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     if forgotten:
         agents = {name: agent for name, agent in agents.items() if name not in forgotten}
     astray = clock.all_astray(state.astray, strays)
+    whole_until = _whole_until(poll, agents, verdict)
     after_poll = SourceState(
         agents=agents,
-        complete_until=_complete_until(poll, agents, verdict),
+        complete_until=_complete_until(poll, whole_until, agents),
         offset=offset,
         polled_at=snapshot.requested_at,
         anonymous=snapshot.anonymous,
@@ -75,7 +76,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         seen_until=poll.asked_not_before,
         wary_until=snapshot.requested_at + gate.WARY if lacked else state.wary_until,
         rests=state.rests and not kinds["no_rest"],
-        whole_until=state.whole_until if verdict.waiting else poll.asked_not_before,
+        whole_until=whole_until,
         astray=astray,
     )
     batch = Batch(
@@ -143,40 +144,6 @@ def _by_extension(seats: Sequence[Seat]) -> dict[str, tuple[Seat, ...]]:
         else:
             found[seat.extension] = tuple(sorted((*others, seat), key=lambda s: s.group))
     return found
-
-
-def _missing(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]) -> dict[str, AgentState]:
-    """Extensions of which at least one known seat is not in this poll."""
-    return {
-        name: agent
-        for name, agent in agents.items()
-        if agent.groups
-        and agent.groups != (seats := rows.get(name, ()))
-        and not {s.group for s in agent.groups} <= {s.group for s in seats}
-    }
-
-
-def _without_wrong_absences(
-    agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]
-) -> tuple[Mapping[str, AgentState], bool]:
-    """The extensions, and whether the last list lacked some that were there: they are back, and no status was set.
-
-    Then an absence that only that list told of says nothing.
-    """
-    absent = {name: agent for name, agent in agents.items() if agent.absent_polls > 0}
-    if not any(_was_there(agent.groups, rows.get(name, ())) for name, agent in absent.items()):
-        return agents, False
-    doubted = {
-        name: msgspec.structs.replace(agent, absent_since=None, absent_polls=0, absent_groups=())
-        for name, agent in absent.items()
-        if agent.absent_polls == 1
-    }
-    return {**agents, **doubted}, True
-
-
-def _was_there(before: Sequence[Seat], seats: Sequence[Seat]) -> bool:
-    stamps = {seat.group: seat.status_changed_at for seat in before}
-    return {seat.group: seat.status_changed_at for seat in seats} == stamps
 
 
 def _touched(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]], poll: Poll) -> set[str]:
@@ -285,13 +252,19 @@ def _forgettable(
     )
 
 
-def _complete_until(poll: Poll, agents: Mapping[str, AgentState], verdict: gate.Verdict) -> int | None:
-    """Up to when everything that was seen is told: this poll's lower bound, or an older one while absences wait,
-    answers are half written and wrap-ups may have ended."""
-    waiting = [until for name in verdict.waiting if (until := agents[name].read_until) is not None]
+def _whole_until(poll: Poll, agents: Mapping[str, AgentState], verdict: gate.Verdict) -> int:
+    """Up to when the lists are believed: this poll's lower bound, or an older one while absences wait."""
+    waiting = (until for name in verdict.waiting if (until := agents[name].read_until) is not None)
+    return min([poll.asked_not_before, *waiting])
+
+
+def _complete_until(poll: Poll, whole_until: int, agents: Mapping[str, AgentState]) -> int:
+    """Up to when everything that was seen is told: as far as the lists are believed, but not what half written answers
+    and wrap-ups that may have ended leave open."""
+    waiting: list[int] = []
     for agent in agents.values():
         if agent.state == "wrap_up":
             waiting.append(merge.wrap_up_may_end(agent))
         elif agent.state == "ringing":
             waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, poll.end))
-    return min([poll.asked_not_before, *waiting])
+    return min([whole_until, *waiting])
