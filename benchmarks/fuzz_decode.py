@@ -79,12 +79,12 @@ def mutate(data: bytes, longest: int, seed: int) -> bytes:
     try:
         answer = orjson.loads(data)
         rows = answer["data"]["result"]
-        row = random.choice(rows)
-        field = random.choice([*row])
-    except (ValueError, LookupError, TypeError, AttributeError):
+        row = random.choice([row for row in rows if isinstance(row, dict) and row])
+    except (ValueError, LookupError, TypeError):
         return bytes(atheris.Mutate(data, longest))
-    if random.random() < 0.5:
+    if not isinstance(rows, list) or random.random() < 0.5:
         return bytes(atheris.Mutate(data, longest))
+    field = random.choice([*row])
     match random.randrange(6):
         case 0:
             rows.append(dict(row))

@@ -1,6 +1,6 @@
 """How much of what truly happened is told: invented floors polled in virtual time, beside a comparison of states alone.
 
-    .venv/bin/python -m benchmarks.truth [--floors reference,brisk] [--seeds 3] [--minutes 20] [--docs docs]
+    .venv/bin/python -m benchmarks.truth [--floors reference,brisk] [--seeds 3] [--minutes 15] [--docs docs]
 
 A told transition matches a true one with the same new state, in order, whose time lies within its bounds ± 1 s. Every
 floor is simulated once and polled at every interval; the truth is the simulator's, which shares no code with the core.
@@ -241,17 +241,21 @@ def _percent(share: float) -> str:
 def main() -> int:
     """Print the table; with --docs also write it and the plot there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--floors", default=",".join(FLOORS))
+    parser.add_argument("--floors", default=",".join(FLOORS), help="some of: " + ", ".join(FLOORS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--docs", type=Path, help="a folder for truth-table.md and truth.svg")
     asked = parser.parse_args()
+    floors = asked.floors.split(",")
+    if unknown := [name for name in floors if name not in FLOORS]:
+        parser.error(f"no floor is called {unknown[0]!r}; there are {', '.join(FLOORS)}")
     began = time.monotonic()
-    totals = total(asked.floors.split(","), asked.seeds, asked.minutes * 60)
+    totals = total(floors, asked.seeds, asked.minutes * 60)
     print(table(totals))
     if asked.docs:
         from benchmarks.truth_plot import plot  # a library that only the picture needs
 
+        asked.docs.mkdir(parents=True, exist_ok=True)
         (asked.docs / "truth-table.md").write_text(table(totals), "utf-8")
         plot(totals, asked.docs / "truth.svg")
     print(f"{asked.seeds} seeds of {asked.minutes:g} minutes in {time.monotonic() - began:.0f} s")

@@ -15,7 +15,7 @@ OURS, ALONE, GRID = "#0b6e99", "#c2571a", "#d9d9d9"
 
 def plot(totals: Mapping[tuple[str, float], tuple[Score, Score]], out: Path) -> None:
     """Write the SVG; the same figures give the same bytes."""
-    mpl.rcParams |= {"svg.hashsalt": "streamer", "font.size": 9, "axes.edgecolor": "#777777"}
+    mpl.rcParams |= {"svg.hashsalt": "streamer", "svg.fonttype": "none", "font.size": 9, "axes.edgecolor": "#777777"}
     floors = list(dict.fromkeys(name for name, _ in totals))
     columns = 4
     rows = -(-len(floors) // columns)

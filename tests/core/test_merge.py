@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core import merge
-from streamer.core.model import Seat, When
+from streamer.core.model import Seat, When, Window
 from tests.core.builders import OFFLINE, PAUSED, RINGING, TALKING, Poller, ms, seat, since_noon, times
 
 END = ms(0.1)
@@ -146,3 +147,56 @@ def test_first_seen_keeps_its_bounds_in_order(
     when = first(*rows)
     assert (when.at if when.not_before is None else when.not_before) <= when.at <= when.not_after
     assert when.at <= END
+
+
+WINDOW = Window(start=ms(10), end=ms(20), asked=ms(20), asked_about=ms(20), now=ms(20))
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        (15, (15, 16, "seatschangetime")),
+        (9, (9, 10, "seatschangetime")),
+        (20, (20, 21, "seatschangetime")),
+        (8.9, (10, 20, None)),
+        (20.1, (10, 20, None)),
+        (12, (10, 20, None)),
+        (None, (10, 20, None)),
+    ],
+)
+def test_joining_a_group_is_told_to_the_second_only_by_a_stamp_of_its_own(
+    stamp: float | None, expected: tuple[float, float, str | None]
+) -> None:
+    """12 is what the row that stayed shows."""
+    stayed = seat(changed=12)
+    when = merge.regrouped([(stayed, stayed), (None, seat(group="queue-2", changed=stamp))], WINDOW)
+    low, high, field = expected
+    assert (when.not_before, when.not_after) == (ms(low), ms(high))
+    assert when.evidence == (("presence",) if field is None else ("presence", field))
+
+
+def test_leaving_and_moving_between_groups_is_bounded_by_the_polls() -> None:
+    old, new = seat(), seat(group="queue-2", changed=15)
+    earlier = msgspec.structs.replace(WINDOW, absent_end=ms(14))
+    assert merge.regrouped([(old, None)], earlier) == When(ms(12), ms(10), ms(14), ("absence",))
+    assert merge.regrouped([(old, None), (None, new)], WINDOW) == When(ms(15), ms(10), ms(20), ("absence",))
+    both = [(None, seat(group="queue-3", changed=15)), (None, new)]
+    assert merge.regrouped(both, WINDOW) == When(ms(15), ms(10), ms(20), ("presence",))
+
+
+def test_a_row_that_is_held_stays_as_it_was_unless_another_shows_its_agent() -> None:
+    shared = [seat(group=f"queue-{number}", changed=1, agent=f"agent-{number}") for number in (1, 2)]
+    other = seat(group="queue-3", changed=2)
+    rang = msgspec.structs.replace(shared[0], offered_at=ms(5), state="ringing")
+    held = merge.held([*shared, other], [rang])
+    assert [(one.group, one.state, one.agent) for one in held] == [
+        ("queue-1", "ringing", "agent-1"),
+        ("queue-2", "ringing", "agent-2"),
+        ("queue-3", "available", other.agent),
+    ]
+
+
+def test_rows_without_any_stamp_are_not_taken_for_one_agents() -> None:
+    plain = [seat(group="queue-1"), seat(group="queue-2")]
+    held = merge.held(plain, [seat(group="queue-1", state=RINGING, offered=5)])
+    assert [one.state for one in held] == ["ringing", "available"]
