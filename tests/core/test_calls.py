@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamer.core.calls import Entered, Point, seen, spread, tighten
+from streamer.core.calls import chain as chain_of
 from streamer.core.evidence import Evidence
-from streamer.core.model import Window
-from tests.core.builders import RINGING, TALKING, WAITING, seat
+from streamer.core.model import Seat, Window
+from tests.core.builders import RINGING, TALKING, WAITING, ms, seat, since_noon
 
 WINDOW = Window(start=10_000, end=20_000, asked=19_000, asked_about=19_500, now=20_000)
 BOTH = (10_000, 20_000)
@@ -90,3 +92,110 @@ def test_a_stamp_that_follows_is_not_passed() -> None:
     points = [*chain(("ringing", 13_200, 13_800)), Point("talking", 13_000, 14_000, (), at=13_000)]
     spread(points)
     assert [one.at for one in points] == [13_200, 13_200]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "found", "expected"),
+    [
+        # One call, seen by nobody.
+        (
+            seat(),
+            seat(offered=12, answered=14),
+            Evidence(ms(12), ms(14), None, 1, 0, False, ()),
+            ["ringing 12 lastassigntime", "talking 14 lastanswertime", "ended - state"],
+        ),
+        # Two calls: the last one has stamps.
+        (
+            seat(),
+            seat(state=TALKING, offered=17, answered=18),
+            Evidence(ms(17), ms(18), None, 2, 0, False, ()),
+            [
+                "ringing - callsanswered",
+                "talking - callsanswered",
+                "ended - callsanswered",
+                "ringing 17 lastassigntime",
+                "talking 18 lastanswertime",
+            ],
+        ),
+        # What rang was answered.
+        (
+            seat(state=RINGING, offered=9),
+            seat(offered=9, answered=12),
+            Evidence(None, ms(12), None, 1, 0, False, ()),
+            ["talking 12 lastanswertime", "ended - state"],
+        ),
+        # What rang failed: the only answer was to an offer since.
+        (
+            seat(state=RINGING, offered=9),
+            seat(offered=12, answered=14),
+            Evidence(ms(12), ms(14), None, 1, 0, False, ()),
+            ["failed - lastassigntime", "ringing 12 lastassigntime", "talking 14 lastanswertime", "ended - state"],
+        ),
+        # An offer after the answer, which still rings; the answered one has no stamp left.
+        (
+            seat(),
+            seat(state=RINGING, offered=18, answered=14),
+            Evidence(ms(18), ms(14), None, 1, 0, False, ()),
+            [
+                "ringing - callsanswered",
+                "talking 14 lastanswertime",
+                "ended - lastassigntime",
+                "ringing 18 lastassigntime",
+            ],
+        ),
+        # An offer that failed, without and with a count; and three that did.
+        (
+            seat(),
+            seat(offered=12),
+            Evidence(ms(12), None, None, 0, 0, False, ()),
+            ["ringing 12 lastassigntime", "failed - lastassigntime"],
+        ),
+        (
+            seat(state=RINGING, offered=9),
+            seat(offered=18),
+            Evidence(ms(18), None, None, 0, 3, False, ()),
+            [
+                "failed - lastassigntime",
+                "ringing - noanswercount",
+                "failed - noanswercount",
+                "ringing 18 lastassigntime",
+                "failed - noanswercount",
+            ],
+        ),
+        # The call is over.
+        (
+            seat(state=TALKING, offered=8, answered=9),
+            seat(offered=8, answered=9),
+            Evidence(None, None, None, 0, 0, False, ()),
+            ["ended - state"],
+        ),
+        # The row is new: nothing is known of the offer of an answer without one.
+        (
+            None,
+            seat(state=TALKING),
+            Evidence(None, ms(14), None, 1, 0, False, ()),
+            ["talking 14 lastanswertime"],
+        ),
+    ],
+)
+def test_the_fewest_calls_that_explain_the_evidence(
+    was: Seat | None, now: Seat, found: Evidence, expected: list[str]
+) -> None:
+    window = msgspec.structs.replace(WINDOW, start=ms(10), end=ms(20), now=ms(20))
+    points, kinds = chain_of(was, now, found, window, window.start, window.start)
+    assert kinds == []
+    told = [
+        f"{one.entered} {'-' if one.at is None else round(since_noon(one.at))} {' '.join(filter(None, one.evidence))}"
+        for one in points
+    ]
+    assert told == expected
+
+
+def test_an_answer_is_told_even_where_the_clock_went_back() -> None:
+    """Its stamp bears no comparison with others; that there was a call is certain."""
+    back = msgspec.structs.replace(WINDOW, shift=(-5_000, -4_000))
+    found = Evidence(None, 14_000, None, 1, 0, False, ())
+    assert seen(seat(), seat(), found, back) == [
+        Point("talking", 14_000, 15_000, ("lastanswertime",), at=14_000),
+        Point("ended", *BOTH, ("state",)),
+    ]
