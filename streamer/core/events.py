@@ -1,4 +1,4 @@
-"""One extension and one poll → its event, if any, and its record: numbered, timed, never back in time."""
+"""One extension and one poll → its events and its record: numbered, timed, never back in time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ class Poll(msgspec.Struct, frozen=True):
     """What every extension of one poll shares.
 
     `asked_at` and `asked_not_before` are the request on the vendor's clock: its estimate and lower bound; `now` is the
-    latest moment that the answer describes. What is new
-    happened from `start` (None for a source's first poll) to `end`; a row that was not there before came after
-    `whole_from`. `back` is how far lower bounds from before a jump of a clock must go back to hold on either reading;
-    `offset_low` turns our clock's moments into the vendor's earliest. `gap`: nobody had looked for a while.
-    `jumped`, `shift`, `rests`: see Window.
+    latest moment that the answer describes. What is new happened from `start` (None for a source's first poll) to
+    `end`; a row that was not there before came after `whole_from`. `back` is how far lower bounds from before a jump
+    of a clock must go back to hold on either reading; `offset_low` turns our clock's moments into the vendor's
+    earliest. `gap`: nobody had looked for a while. `jumped`, `shift`, `rests`: see Window.
     """
 
     source: str
