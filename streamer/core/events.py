@@ -31,7 +31,8 @@ class Poll(msgspec.Struct, frozen=True):
     latest moment that the answer describes. What is new happened from `start` (None for a source's first poll) to
     `end`; a row that was not there before came after `whole_from`. `back` is how far lower bounds from before a jump
     of a clock must go back to hold on either reading; `offset_low` turns our clock's moments into the vendor's
-    earliest. `gap`: nobody had looked for a while. `jumped`, `shift`, `rests`: see Window.
+    earliest. `gap`: nobody had looked for a while. `jumped`, `shift`, `rests`: see Window. `jump` is the window of the
+    last poll before this one in which a clock jumped.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Poll(msgspec.Struct, frozen=True):
     offset_low: int
     gap: bool
     rests: bool
+    jump: Window | None
 
 
 def first_seen(

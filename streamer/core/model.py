@@ -276,11 +276,11 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     the next poll's window: later than `complete_until` while absences wait; None after a restart. `anonymous` is the
     last poll's count of rows without an extension; `suspects` are the extensions that vanished when that count rose.
     `polled_at` is the last good poll's request, on our clock. `doubted` tells that the last list lost more than the
-    gate believes. `jumps` counts how often one of the two clocks jumped. `wary_until`: until then (our clock) no
-    absence is believed at once, because a list that lacked extensions has proved wrong. `rests`: the vendor has always
-    kept to `wrapuptime` before it offered the next call. `whole_until` is the moment up to which the lists are
-    believed: who is missing from later ones may have been there. `astray` are the latest fresh stamps'
-    distances from when they can have happened (ms), as long as all of them are off.
+    gate believes. `jumps` counts how often one of the two clocks jumped, `jump` is the last such poll's window.
+    `wary_until`: until then (our clock) no absence is believed at once, because a list that lacked extensions has
+    proved wrong. `rests`: the vendor has always kept to `wrapuptime` before it offered the next call. `whole_until` is
+    the moment up to which the lists are believed: who is missing from later ones may have been there. `astray` are
+    the latest fresh stamps' distances from when they can have happened (ms), as long as all of them are off.
     """
 
     agents: Mapping[str, AgentState]
@@ -291,6 +291,7 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     suspects: frozenset[str] = frozenset()
     doubted: bool = False
     jumps: int = 0
+    jump: Window | None = None
     seen_until: int | None = None
     wary_until: int | None = None
     rests: bool = True

@@ -73,6 +73,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         suspects=verdict.suspects,
         doubted=bool(verdict.waiting),
         jumps=state.jumps + poll.jumped,
+        jump=_since(poll.start if poll.start is not None else poll.end, poll) if poll.jumped else state.jump,
         seen_until=poll.asked_not_before,
         wary_until=snapshot.requested_at + gate.WARY if lacked else state.wary_until,
         rests=state.rests and not kinds["no_rest"],
@@ -130,6 +131,7 @@ def _open(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[P
         offset_low=low,
         gap=elapsed is None or (patience is not None and elapsed > patience),
         rests=state.rests,
+        jump=state.jump,
     )
     return poll, offset
 
@@ -202,8 +204,12 @@ def _window(before: AgentState, absent: tuple[str, ...], poll: Poll, *, blind: b
         start = before.observed_at + poll.offset_low
     # One more seat than the last poll missed: it left after the first absence, so that only this poll bounds it.
     waited = before.absent_since is not None and set(absent) <= set(before.absent_groups)
+    window, jump = _since(start, poll), poll.jump
+    if jump is not None and before.read_until is not None and before.read_until <= jump.start:
+        # Its news may be from before that jump.
+        window = msgspec.structs.replace(window, end=max(window.end, jump.end), jumped=True, shift=jump.shift)
     return msgspec.structs.replace(
-        _since(start, poll),
+        window,
         absent_end=before.absent_since if waited else None,
         blind=blind,
         wrapping=before.state == "wrap_up",

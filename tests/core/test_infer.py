@@ -106,6 +106,14 @@ def test_an_answer_half_written_is_told_though_no_poll_shows_the_call() -> None:
     ]
 
 
+def test_an_answer_half_written_may_have_been_counted_already() -> None:
+    """One more answer since, by its stamp; whichever of the two the counter tells of, there is no contradiction."""
+    before = seat(state=RINGING, offered=8, answered=9, answers=3)
+    for counted in (4, 5):
+        path = states(before, seat(offered=14, answered=15, answers=counted))
+        assert path == ["talking", "available", "ringing", "talking", "available"]
+
+
 def test_an_earlier_answer_explains_no_later_call() -> None:
     """An answer before the offer belongs to another call."""
     old = seat(state=RINGING, offered=9, answered=5)
@@ -499,6 +507,7 @@ def test_a_row_that_two_polls_missed_had_signed_out_if_it_is_back_with_a_new_sta
         ("signed_out", 10.0, 11.5, 13.0),
         the_second("available", 18),
     ]
+    assert inferred(seat(state=PAUSED), seat(changed=18, answers=0), **missed).track.start == "paused"
 
 
 def test_a_row_that_one_poll_missed_may_have_been_on_break() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core import merge
-from streamer.core.model import Seat, When, Window
+from streamer.core.model import Seat, Settings, When, Window
 from tests.core.builders import OFFLINE, PAUSED, RINGING, TALKING, Poller, ms, seat, since_noon, times
 
 END = ms(0.1)
@@ -200,3 +200,25 @@ def test_rows_without_any_stamp_are_not_taken_for_one_agents() -> None:
     plain = [seat(group="queue-1"), seat(group="queue-2")]
     held = merge.held(plain, [seat(group="queue-1", state=RINGING, offered=5)])
     assert [one.state for one in held] == ["ringing", "available"]
+
+
+def test_a_call_is_told_beside_a_row_that_is_gone_and_may_have_talked_before() -> None:
+    """Talking is the busiest that anybody can be: certain from the answer on, and possible since the last poll."""
+    poller = Poller()
+    other = seat(group="queue-2", changed=1)
+    poller.poll(10, seat(changed=2), other)
+    *_, event = poller.poll(20, seat(changed=2, state=TALKING, offered=14, answered=15, answers=1))
+    assert (event.after.state, times(event)) == ("talking", (10, 15, 16))
+
+
+def test_where_too_many_orders_are_possible_only_the_end_is_told() -> None:
+    """Three agents with a hundred answered calls each, in any order."""
+    groups = ("queue-1", "queue-2", "queue-3")
+    before = [seat(group=group, wrap=0, offered=n, answered=n + 1) for n, group in enumerate(groups)]
+    after = [
+        seat(group=group, wrap=0, offered=800 + n, answered=810 + n, answers=100, state=RINGING if n == 1 else 1213)
+        for n, group in enumerate(groups)
+    ]
+    window = msgspec.structs.replace(WINDOW, end=ms(1000), asked=ms(1000), asked_about=ms(1000), now=ms(1000))
+    (told,) = merge.timeline(before, (), after, window, Settings("floor")).steps
+    assert (told.state, told.when.not_before, told.when.not_after) == ("ringing", ms(10), ms(1000))

@@ -89,3 +89,15 @@ def test_our_own_clock_may_go_back() -> None:
     event = poller.one(10, seat(state=PAUSED))
     assert event.when.at == poller.events[0].when.at
     validate(wire.event(event))
+
+
+def test_what_was_not_read_while_a_clock_jumped_back_is_bounded_on_either_reading() -> None:
+    """Last read at 0; 40 seconds less on the vendor's clock since."""
+    poller = Poller()
+    poller.poll(0, seat(), reqtime=NOON)
+    poller.poll(1, unread=["100001"], reqtime=NOON + 1)
+    poller.poll(2, unread=["100001"], reqtime=NOON + 2 - 40)
+    when = poller.one(3, seat(state=PAUSED, status=PAUSED), reqtime=NOON + 3 - 40).when
+    assert when.not_before is not None
+    assert when.not_before <= ms(-39)
+    assert when.not_after >= ms(2)
