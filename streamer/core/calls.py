@@ -92,8 +92,8 @@ def chain(
         return seen(before, after, found, window), [problem]
     made = Chain(window, offers_from)
     state = call_of(before)
-    if before is not None and before.answered_at is not None and answering(before, window.end):
-        if (before.state, before.answered_at) == (after.state, after.answered_at):
+    if before is not None and before.answered_at is not None and answering(before, window.start, window.end):
+        if (before.state, before.offered_at, before.answered_at) == (after.state, after.offered_at, after.answered_at):
             return [], []  # and still is, by a state that is late
         made.stamped("talking", before.answered_at, "lastanswertime")
         state = "talking"
@@ -122,7 +122,7 @@ def _impossible(before: Seat | None, after: Seat, found: Evidence, window: Windo
     seconds = ((found.answered or window.end) - min(offers_from, window.start)) // SECOND + 1
     if found.answers > seconds // (rest + 1) + 2:
         return "crowded"
-    rang = call_of(before) == "ringing" and not answering(before, window.end)
+    rang = call_of(before) == "ringing" and not answering(before, window.start, window.end)
     if found.answers > rang and found.offered is None and after.offered_at is not None:
         # The stamp is the old one: only another offer in the very same second explains the last answer.
         old = after.offered_at

@@ -54,15 +54,16 @@ def estimate(known: Offset | None, measured: Offset | None, elapsed_ms: int) -> 
 
 
 def shift(known: Offset, measured: Offset, elapsed_ms: int) -> tuple[int, int]:
-    """By how much the vendor's clock has moved in a jump, at least and at most; (0, 0) if it was ours that jumped.
+    """By how much the vendor's clock has moved in a jump, at least and at most; (0, 0) if it was surely ours.
 
-    It was the one by which the two polls are further apart, or in the wrong order: no poll is long after the other and
-    short after it at once.
+    Ours surely went back where the later poll seems to be the earlier one. Where both polls are in order on either
+    clock, the vendor's may have gone back by that much, or ours forward.
     """
     low, high = measured.low - known.high, measured.high - known.low
     moved = (low + high) // 2
-    vendors = elapsed_ms >= 0 if moved > 0 else elapsed_ms + moved < 0
-    return (low, high) if vendors else (0, 0)
+    if moved > 0:
+        return (low, high) if elapsed_ms >= 0 else (0, 0)
+    return (low, high) if elapsed_ms + moved < 0 else (low, max(0, high))
 
 
 def strays(before: Sequence[Seat], after: Sequence[Seat], start: int | None, end: int) -> list[int | None]:

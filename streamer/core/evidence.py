@@ -71,10 +71,16 @@ def call_of(seat: Seat | None) -> State | None:
     return None if seat is None or seat.state == seat.status else seat.state
 
 
-def answering(seat: Seat | None, now: int) -> bool:
+HALF_WRITTEN = 5 * SECOND
+"""No answer takes longer to be written, in however many steps."""
+
+
+def answering(seat: Seat | None, since: int, now: int) -> bool:
     """Does the row show an answer of the call that still rings? It is written in steps, the state last. A time after
-    `now` is none: such a stamp is from before a clock went back."""
-    if seat is None or call_of(seat) != "ringing" or seat.answered_at is None or seat.answered_at > now:
+    `now`, or long before the last poll (`since`), is none: such a stamp is by another clock or zone."""
+    if seat is None or call_of(seat) != "ringing" or seat.answered_at is None:
+        return False
+    if not since - HALF_WRITTEN <= seat.answered_at <= now:
         return False
     return seat.offered_at is None or seat.answered_at >= seat.offered_at
 
@@ -91,10 +97,10 @@ def compare(before: Seat | None, after: Seat, window: Window, known: Set[int] = 
     offered = _fresh(before, after, "offered_at", window, known, kinds)
     answered = _fresh(before, after, "answered_at", window, known, kinds)
     changed = _fresh(before, after, "status_changed_at", window, known, kinds)
-    under_way = answering(after, window.end)
+    under_way = answering(after, window.start, window.end)
     if under_way:
         answered = None  # its state is still to come, and is told with it
-    first = answering(before, window.end)
+    first = answering(before, window.start, window.end)
     restarted = _restarted(before, after, changed, answered, kinds, midway=under_way or first)
     if before is None:
         answers, misses = _since_sign_in(after, answered, changed)
@@ -118,6 +124,8 @@ def _fresh(
     stamp: int | None = getattr(after, field)
     if stamp is None or (stamp in known if before is None else getattr(before, field) == stamp):
         return None
+    if before is None and not window.in_order:
+        return None  # any stamp from before the clock went back would look new
     # A second that began before the window may reach into it; of a row that was not there it would be an older one.
     if window.start <= stamp + (SECOND if before is not None else 0) and stamp <= window.end:
         return stamp

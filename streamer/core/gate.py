@@ -42,14 +42,18 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def missing(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...]]) -> dict[str, AgentState]:
-    """Extensions of which at least one known seat is not in this poll."""
-    return {
-        name: agent
-        for name, agent in agents.items()
-        if agent.groups
-        and agent.groups != (seats := rows.get(name, ()))
-        and not {s.group for s in agent.groups} <= {s.group for s in seats}
-    }
+    """Extensions of which at least one known seat is not in this poll. Where one more is missing than polls have missed
+    so far, the waiting begins anew: this one has been missed once."""
+    found: dict[str, AgentState] = {}
+    for name, agent in agents.items():
+        if agent.groups == (seats := rows.get(name, ())) or not agent.groups:
+            continue
+        absent = {seat.group for seat in agent.groups} - {seat.group for seat in seats}
+        if absent and (agent.absent_polls == 0 or absent <= set(agent.absent_groups)):
+            found[name] = agent
+        elif absent:
+            found[name] = msgspec.structs.replace(agent, absent_since=None, absent_polls=0, absent_groups=())
+    return found
 
 
 def without_wrong_absences(

@@ -146,7 +146,9 @@ def _calls(
         came = (before is None or before.status != "available") and not answered_before(after, found)
         since = missed_since if counted or came else since
     made, problems = calls.chain(before, after, found, window, since, missed_since)
-    rest = wrapup.rest_of(after)
+    # Where its length was changed, or a clock jumped, a call offered too early is no sign of another rule.
+    rest = min(wrapup.rest_of(after), wrapup.rest_of(before or after))
+    plain = window.rests and not window.jumped and (before is None or before.wrap_up_s == after.wrap_up_s)
     told = wrapup.begun(memory, window)
     kinds: tuple[Kind, ...] = (*found.kinds, *problems)
     if not window.in_order:
@@ -154,7 +156,7 @@ def _calls(
     if window.rests and (tight := calls.tighten([*told, *made], rest, rests=True)) is not None:
         return tight, True, kinds
     if (tight := calls.tighten([*told, *made], rest, rests=False)) is not None:
-        return tight, False, (*kinds, "no_rest") if window.rests else kinds
+        return tight, False, (*kinds, "no_rest") if plain else kinds
     return [*told, *calls.seen(before, after, found, window)], False, (*kinds, "order")
 
 

@@ -278,7 +278,7 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     `polled_at` is the last good poll's request, on our clock. `doubted` tells that the last list lost more than the
     gate believes. `jumps` counts how often one of the two clocks jumped, `jump` is the last such poll's window.
     `wary_until`: until then (our clock) no absence is believed at once, because a list that lacked extensions has
-    proved wrong. `rests`: the vendor has always kept to `wrapuptime` before it offered the next call. `whole_until` is
+    proved wrong. `no_rest`: the latest polls (our clock) that showed a call offered within a wrap-up. `whole_until` is
     the moment up to which the lists are believed: who is missing from later ones may have been there. `astray` are
     the latest fresh stamps' distances from when they can have happened (ms), as long as all of them are off.
     """
@@ -294,6 +294,6 @@ class SourceState(msgspec.Struct, frozen=True, gc=False):
     jump: Window | None = None
     seen_until: int | None = None
     wary_until: int | None = None
-    rests: bool = True
+    no_rest: tuple[int, ...] = ()
     whole_until: int | None = None
     astray: tuple[int, ...] = ()

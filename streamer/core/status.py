@@ -4,6 +4,7 @@
 | --- | --- | --- | --- |
 | signed out, paused,     | available, idle | seatschangetime     | becoming available stamps it, once              |
 | idle, available         |                 |                     |                                                 |
+| idle by `state` alone   | available       | nothing             | that field waits again without a stamp          |
 | signed out, available,  | paused          | at or before        | a break stamps it each time that it is set: the |
 | idle                    |                 | seatschangetime     | stamp need not be the first one                 |
 | a telephone that is     | available       | not before          | set at the stamp, and seen once the telephone   |
@@ -48,7 +49,8 @@ def statuses(before: Seat | None, after: Seat, found: Evidence, memory: Memory |
     elif new == "available" and called is not None:
         window = within(window, end=called + SECOND)
         window = msgspec.structs.replace(window, start=min(window.start, called))
-    if stamp is None or new not in SET or not (old in SET or old == "signed_out" or new == "available"):
+    waits = old == "idle" and before is not None and before.status_code == after.status_code
+    if stamp is None or waits or new not in SET or not (old in SET or old == "signed_out" or new == "available"):
         return (Step(new, between(window, "status")),)
     if new == "available" and old != "available" and called is not None and called < stamp:
         # Called before that: it was not the first return.
@@ -119,13 +121,14 @@ def returned_at(steps: Steps) -> int | None:
 
 
 def on_demand(before: Seat | None, after: Seat, found: Evidence, memory: Memory | None) -> bool:
-    """Is the agent Available (On Demand)? Her stamp moved, and a counter that was not 0 did not."""
+    """Is the agent Available (On Demand)? Her stamp moved, and a counter that was not 0 did not: becoming Available
+    from another status restarts both."""
     known = memory is not None and memory.on_demand
     if after.status != "available":
         return False
     if found.changed is None:
         return known
-    if before is None or found.restarted or before.status != "available":
+    if before is None or found.restarted:
         return False
     kept = (before.calls_answered, before.no_answer_count) == (after.calls_answered, after.no_answer_count)
     return known or (kept and bool(after.calls_answered or after.no_answer_count))

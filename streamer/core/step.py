@@ -27,6 +27,10 @@ from streamer.core.model import (
     Window,
 )
 
+NO_RESTS = 3
+"""So many calls offered within a wrap-up, and for so long after the first of them as the gate is wary, the vendor is
+taken not to keep to `wrapuptime`; fewer are odd rows."""
+
 
 def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[SourceState, Batch]:
     """The state after this poll, and what has to be published for it."""
@@ -34,6 +38,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     rows = _by_extension(snapshot.seats)
     known, lacked = gate.without_wrong_absences(state.agents, rows)
     missing = gate.missing(known, rows)
+    known = {**known, **missing} if missing else known
     wary = state.wary_until is not None and snapshot.requested_at < state.wary_until
     verdict = gate.judge(
         missing,
@@ -76,7 +81,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         jump=_since(poll.start if poll.start is not None else poll.end, poll) if poll.jumped else state.jump,
         seen_until=poll.asked_not_before,
         wary_until=snapshot.requested_at + gate.WARY if lacked else state.wary_until,
-        rests=state.rests and not kinds["no_rest"],
+        no_rest=(*state.no_rest, *[snapshot.requested_at] * kinds["no_rest"])[-NO_RESTS:],
         whole_until=whole_until,
         astray=astray,
     )
@@ -130,7 +135,7 @@ def _open(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[P
         shift=shift,
         offset_low=low,
         gap=elapsed is None or (patience is not None and elapsed > patience),
-        rests=state.rests,
+        rests=len(state.no_rest) < NO_RESTS or snapshot.requested_at - state.no_rest[0] > gate.WARY,
         jump=state.jump,
     )
     return poll, offset
@@ -272,5 +277,6 @@ def _complete_until(poll: Poll, whole_until: int, agents: Mapping[str, AgentStat
         if agent.state == "wrap_up":
             waiting.append(merge.wrap_up_may_end(agent))
         elif agent.state == "ringing":
-            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, poll.end))
+            asked = poll.asked_not_before
+            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, asked, poll.end))
     return min([whole_until, *waiting])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +89,19 @@ def test_a_jump_beyond_the_uncertainty_is_always_seen(jump: int, back: bool, lat
     assert after is not None
     assert min(0, true) >= after.low
     assert after.high >= max(0, true)
+
+
+@pytest.mark.parametrize(
+    ("moved", "elapsed", "expected"),
+    [
+        (90_000, 1_000, (89_500, 90_500)),
+        (90_000, -89_000, (0, 0)),
+        (-90_000, 1_000, (-90_500, -89_500)),
+        (-10_000, 30_000, (-10_500, 0)),
+    ],
+)
+def test_whose_clock_jumped_is_told_only_where_it_is_certain(
+    moved: int, elapsed: int, expected: tuple[int, int]
+) -> None:
+    """Ten seconds less between polls that are thirty apart: the vendor's may have gone back, or ours forward."""
+    assert clock.shift(Offset(0, 500), Offset(moved, moved + 500), elapsed) == expected

@@ -161,9 +161,26 @@ def test_another_seat_that_leaves_later_is_not_backdated() -> None:
     poller.poll(0, *both)
     assert poller.poll(1, *both[1::2]) == []
     assert poller.poll(2, *both[1::2]) == []
-    events = poller.poll(3)
+    assert [poller.poll(at) for at in (3, 4)] == [[], []]
+    events = poller.poll(5)
     assert len(gone(events)) == 20
     assert {times(event) for event in events} == {(0.0, 1.55, 3.1)}
+
+
+def test_one_bad_list_signs_nobody_out_who_just_left_another_group() -> None:
+    """Each row waits for itself: of two groups one has been missed twice, when an empty list lacks the other too."""
+    poller, others = Poller(), many(20)
+    both = [seat("9", changed=1), seat("9", "queue-2", changed=1)]
+    poller.poll(0, *others, *both)
+    poller.poll(1)
+    poller.poll(2, *others, *both)
+    for at in (3, 4):
+        assert poller.poll(at, *others, both[0]) == []
+    assert poller.poll(5) == []
+    for at in (6, 7):
+        assert poller.poll(at, *others, both[0]) == []
+    event = poller.one(8, *others, both[0])
+    assert (event.change, event.left) == ("groups", ("queue-2",))
 
 
 def test_an_unreadable_row_is_no_absence() -> None:

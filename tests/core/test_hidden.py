@@ -169,14 +169,32 @@ def test_a_sign_in_may_be_as_old_as_the_last_list_that_was_whole() -> None:
 
 
 def test_a_vendor_that_does_not_keep_to_the_wrap_up_is_remembered() -> None:
-    """Once it has offered a call two seconds after another, with a wrapuptime of 10, its rest bounds nothing more."""
+    """Once it has offered three calls too early, with a wrapuptime of 10, its rest bounds nothing more."""
+    assert ended_after_rests(early=3) == (5.0, 19.0)
+
+
+def test_an_odd_row_says_nothing_about_the_vendor() -> None:
+    """Nor do two."""
+    assert ended_after_rests(early=2) == (5.0, 8.0)
+
+
+def test_what_a_vendor_did_is_forgotten_after_an_hour() -> None:
+    assert ended_after_rests(early=3, later=3601.0) == (3606.0, 3609.0)
+
+
+def ended_after_rests(early: int, later: float = 0.0) -> tuple[float | None, ...]:
+    """The bounds of a call's end before another offer, after so many agents were called too early."""
     poller = Poller()
-    poller.poll(0, seat(state=TALKING), seat("2", state=TALKING, offered=-9, answered=-8))
-    poller.poll(5, seat(state=RINGING, offered=4), seat("2", state=TALKING, offered=-9, answered=-8))
-    assert poller.batches[-1].findings.contradictions == {"no_rest": 1}
-    assert not poller.state.rests
-    events = poller.poll(20, seat(state=RINGING, offered=4), seat("2", state=RINGING, offered=18, answered=-8))
-    assert times(events[0])[::2] == (5.0, 19.0)
+    quick = [str(number) for number in range(1, early + 1)]
+    talks = seat("9", state=TALKING, offered=-9, answered=-8)
+    poller.poll(0, *(seat(name, state=TALKING) for name in quick), talks)
+    rings = [seat(name, state=RINGING, offered=4) for name in quick]
+    poller.poll(5, *rings, talks)
+    assert poller.batches[-1].findings.contradictions == {"no_rest": early}
+    if later:
+        poller.poll(5 + later, *rings, talks)
+    event = poller.poll(20 + later, *rings, seat("9", state=RINGING, offered=18 + later, answered=-8))[0]
+    return times(event)[::2]
 
 
 def test_contradictions_are_counted_and_the_clock_is_told() -> None:

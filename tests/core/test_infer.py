@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from streamer.core.infer import Inferred, infer
@@ -112,6 +113,21 @@ def test_an_answer_half_written_may_have_been_counted_already() -> None:
     for counted in (4, 5):
         path = states(before, seat(offered=14, answered=15, answers=counted))
         assert path == ["talking", "available", "ringing", "talking", "available"]
+
+
+def test_a_call_between_a_half_written_answer_and_the_next_offer_is_told() -> None:
+    """Ringing at both polls, but not for the same call."""
+    before = seat(state=RINGING, offered=8, answered=9, answers=3)
+    for counted in (3, 4):
+        after = seat(state=RINGING, offered=14, answered=9, answers=counted)
+        assert states(msgspec.structs.replace(before, calls_answered=3), after) == ["talking", "available", "ringing"]
+
+
+def test_an_answer_far_from_its_poll_is_not_being_written() -> None:
+    """In a wrong time zone each row seems to show one; its stamp bounds nothing."""
+    before = seat(state=RINGING, offered=-28_000, answered=-27_990, answers=3)
+    steps = inferred(before, seat(state=TALKING, offered=-28_000, answered=-27_990, answers=3)).track.steps
+    assert [plain(step) for step in steps] == [("talking", *POLLS)]
 
 
 def test_an_earlier_answer_explains_no_later_call() -> None:
@@ -320,6 +336,13 @@ def test_a_moved_stamp_alone_proves_no_break() -> None:
     assert (back.track.steps, back.memory) == ((), None)
 
 
+def test_a_return_that_restarted_nothing_was_to_on_demand() -> None:
+    """Becoming Available from a break restarts the counters."""
+    found = inferred(seat(state=PAUSED, changed=3), seat(changed=15))
+    assert found.memory == Memory("queue-1", None, on_demand=True)
+    assert inferred(seat(changed=3), seat(changed=15, answers=0), found.memory).track.steps == ()
+
+
 def test_a_moved_stamp_of_a_paused_agent_proves_no_interruption() -> None:
     """The break was set again; but a restarted counter shows that she was back in between."""
     assert told(seat(state=PAUSED, changed=3), seat(state=PAUSED, changed=15)) == []
@@ -508,6 +531,12 @@ def test_a_row_that_two_polls_missed_had_signed_out_if_it_is_back_with_a_new_sta
         the_second("available", 18),
     ]
     assert inferred(seat(state=PAUSED), seat(changed=18, answers=0), **missed).track.start == "paused"
+
+
+def test_a_new_row_after_a_clock_went_back_proves_only_itself() -> None:
+    """All of its stamps are later than a window on the new reading begins."""
+    back: Any = {"jumped": True, "shift": (-9000, -8000), "start": ms(2)}
+    assert told(None, seat(offered=5, answered=6, changed=3, answers=0), **back) == [("available", 2.0, 11.0, END)]
 
 
 def test_a_row_that_one_poll_missed_may_have_been_on_break() -> None:
