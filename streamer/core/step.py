@@ -159,8 +159,7 @@ def _touched(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ..
     doubtful = {
         name
         for name, agent in agents.items()
-        if agent.absent_since is not None
-        or agent.read_until is not None
+        if agent.read_until is not None
         or (agent.wrap_up_due is not None and agent.wrap_up_due <= poll.asked_at)
         or (poll.jumped and agent.memory)
     }

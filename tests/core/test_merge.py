@@ -222,3 +222,10 @@ def test_where_too_many_orders_are_possible_only_the_end_is_told() -> None:
     window = msgspec.structs.replace(WINDOW, end=ms(1000), asked=ms(1000), asked_about=ms(1000), now=ms(1000))
     (told,) = merge.timeline(before, (), after, window, Settings("floor")).steps
     assert (told.state, told.when.not_before, told.when.not_after) == ("ringing", ms(10), ms(1000))
+
+
+def test_who_is_gone_may_have_left_the_last_state_long_before() -> None:
+    """Missed since 14; what she went through since 10, no row tells."""
+    window = msgspec.structs.replace(WINDOW, absent_end=ms(14))
+    (told,) = merge.timeline([seat(state=TALKING)], (), [], window, Settings("floor")).steps
+    assert (told.state, told.when.not_after, told.ended_from) == ("signed_out", ms(14), ms(10))

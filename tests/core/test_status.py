@@ -53,6 +53,13 @@ def test_a_break_began_at_its_stamp_or_before(old: int | None) -> None:
     assert path(old, PAUSED, 15) == [("paused", 10, 15, 16)]
 
 
+def test_who_only_waits_again_had_no_status_set() -> None:
+    """That field moves without a stamp: the one that moved is of something else."""
+    found = Evidence(None, None, ms(15), 0, 0, False, ())
+    (step,) = statuses(seat(state=IDLE), seat(), found, None, WINDOW)
+    assert (step.state, step.when.not_before, step.when.not_after) == ("available", ms(10), ms(20))
+
+
 @pytest.mark.parametrize("old", [OFFLINE, BUSY, 1299])
 def test_a_return_behind_a_telephone_shows_not_before_its_stamp(old: int) -> None:
     assert path(old, WAITING, 15) == [("available", 15, 15, 20)]
