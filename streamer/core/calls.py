@@ -16,7 +16,7 @@ Rules (the fewest calls that explain the evidence; what else may have been is no
 
 Then the chain is tightened: time does not go back, and after a call the next offer comes later than its end and
 `wrapuptime`, in whole seconds. A vendor that reads `wrapuptime` otherwise (as the time from answer to next
-offer) breaks that rule sooner or later; it is then given up for the source (`Window.rests`).
+offer) breaks that rule again and again; it is then given up for the source for a while (`Window.rests`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def chain(
         _answered(made, before, after, found, state == "ringing")
         state = "talking"
     last = call_of(after)
-    if found.offered is not None and (found.answered is None or found.offered > found.answered):
+    if found.offered_last:
         made.offers_from = missed_from if found.restarted else offers_from
         _failed(made, found, state, last)
         state = last if last == "ringing" else None
@@ -115,8 +115,7 @@ def chain(
 
 def _impossible(before: Seat | None, after: Seat, found: Evidence, window: Window, offers_from: int) -> Kind | None:
     """What is wrong with trusted evidence that no calls explain."""
-    last = found.offered is not None and (found.answered is None or found.offered > found.answered)
-    if last and call_of(after) == "talking" and (found.answers or call_of(before) == "talking"):
+    if found.offered_last and call_of(after) == "talking" and (found.answers or call_of(before) == "talking"):
         return "order"
     rest = (after.wrap_up_s or 0) if window.rests else 0
     seconds = ((found.answered or window.end) - min(offers_from, window.start)) // SECOND + 1
@@ -134,7 +133,7 @@ def _impossible(before: Seat | None, after: Seat, found: Evidence, window: Windo
 def _answered(made: Chain, before: Seat | None, after: Seat, found: Evidence, ringing: bool) -> None:
     """Adds the answered calls, all but the last one's end. `ringing`: the last row rang, and was not answered yet."""
     offered = after.offered_at if found.offered is None else found.offered
-    if found.offered is not None and found.answered is not None and found.offered > found.answered:
+    if found.offered_last and found.answered is not None:
         offered = None  # that was the next one
     for number in range(found.answers):
         only = number == found.answers - 1

@@ -65,6 +65,11 @@ class Evidence(msgspec.Struct, frozen=True):
         """False where the evidence contradicts itself: then only the two rows' states count."""
         return HARMLESS.issuperset(self.kinds)
 
+    @property
+    def offered_last(self) -> bool:
+        """Was there an offer after the last answer?"""
+        return self.offered is not None and (self.answered is None or self.offered > self.answered)
+
 
 def call_of(seat: Seat | None) -> State | None:
     """`ringing` or `talking` while the queue's call is, else None."""

@@ -13,6 +13,7 @@ import orjson
 
 from streamer.core.feed import FeedStatus
 from streamer.core.infer import state_of
+from streamer.core.merge import by_group
 from streamer.core.model import SECOND, AgentState, AgentStateChanged, Memory, Seat
 
 SCHEMA_VERSION = "1.0"
@@ -59,7 +60,7 @@ def group(seat: Seat, memory: Memory | None) -> dict[str, Any]:
 
 def _groups(agent: AgentState, *, evidence: bool = False) -> list[dict[str, Any]]:
     """The extension's rows; with `evidence` also what only inference needs of them."""
-    memories = {one.group: one for one in agent.memory}
+    memories = by_group(agent.memory)
     if not evidence:
         return [group(seat, memories.get(seat.group)) for seat in agent.groups]
     return [
