@@ -185,7 +185,7 @@ def _demo(parsed: argparse.Namespace, out: Output) -> int:
 def _run(parsed: argparse.Namespace, _: Output) -> int:
     from streamer.commands.serve import run
 
-    return _finish(run(_config(parsed), parsed.record))
+    return _finish(run(lambda: _config(parsed), parsed.record))
 
 
 def _check(parsed: argparse.Namespace, out: Output) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 
 from streamer.core.codes import MAPPABLE, State
 from streamer.core.model import SECOND, Settings
+
+SLOTS = 32
+"""Slots where no number is given: fixed, so that two deployments on the same topics fence each other."""
 
 _SIZES = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -200,11 +204,13 @@ class Outbox(_Section):
 
 
 class Cluster(_Section):
-    """Several instances that share the sources."""
+    """Several instances that share the sources. `instance` is a name that survives a restart; without it an instance
+    that ends gives its sources to the others at once. `slots` is fixed for a deployment.
+    """
 
-    group: str = "streamer"
-    instance: str = ""
-    slots: Annotated[int, Field(ge=1, le=1024)] = 32
+    group: str = Field(default="streamer", min_length=1, max_length=249)
+    instance: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,200}$")
+    slots: Annotated[int, Field(ge=1, le=1024)] = SLOTS
     session_timeout: Seconds = 6.0
 
 
@@ -226,11 +232,14 @@ class Config(_Section):
         names = [source.name for source in self.sources]
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two sources are called {min(doubled)!r}; a name is part of every key")
-        if self.cluster is not None:
-            raise ValueError("cluster: several instances are not supported yet; remove the section")
-        if self.outbox.path is not None:
-            raise ValueError("outbox.path: waiting batches are kept in memory only, for now; remove the key")
+        if self.cluster is not None and self.kafka.delivery != "exactly_once":
+            raise ValueError("cluster: several instances need transactions: kafka.delivery must be exactly_once")
         return self
+
+    @property
+    def slots(self) -> int:
+        """How many slots the sources are spread over."""
+        return self.cluster.slots if self.cluster else SLOTS
 
     def settings(self, source: Source) -> Settings:
         """What the core needs to know for one source."""
@@ -247,7 +256,8 @@ class Config(_Section):
             poll_interval_ms=round(source.poll_interval * SECOND),
         )
 
+    @cached_property
     def digest(self) -> str:
-        """16 hex digits that differ where two instances' files differ; no secret goes into it."""
-        public = self.model_dump(mode="json", exclude={"http", "cluster"})
+        """16 hex digits that differ where two instances' files differ in what they should agree on; without secrets."""
+        public = self.model_dump(mode="json", exclude={"http", "cluster", "outbox", "shutdown_timeout"})
         return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]

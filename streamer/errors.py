@@ -3,6 +3,7 @@
 StreamerError                       exit
 ├── ConfigError                     2     wrong usage or configuration; names the key and its file
 ├── CheckFailed                     1     `check` found something out of order, or a shutdown left work undone
+├── Wedged                          1     a part of the process made no progress for minutes
 ├── VendorError
 │   ├── VendorUnavailable           —     retried with backoff: no answer, HTTP 5xx, 500, broken body, failed call
 │   └── VendorRefused               3     retried slowly: 400, 601–604, wrong log-in (exit 3 only for `record`)
@@ -44,6 +45,10 @@ class ConfigError(StreamerError):
 
 class CheckFailed(StreamerError):
     """A check failed, or a shutdown left work undone."""
+
+
+class Wedged(StreamerError):
+    """A part of the process made no progress for minutes; a new process will."""
 
 
 class VendorError(StreamerError):

@@ -8,7 +8,7 @@ import msgspec
 from rich.text import Text
 
 from streamer.commands.lines import Output, clean
-from streamer.commands.sources import clients
+from streamer.commands.sources import vendors
 from streamer.config import Config, Source
 from streamer.core import clock
 from streamer.core.decode import decode
@@ -68,8 +68,8 @@ def _failure(what: str, error: StreamerError) -> Line:
 
 async def _vendor(config: Config) -> list[Line]:
     warnings: list[str] = []
-    async with clients(config, SystemClock(), warnings.append) as made:
-        lines = await asyncio.gather(*(_source(config, source, made[source.name]) for source in config.sources))
+    async with vendors(config, SystemClock(), warnings.append) as made:
+        lines = await asyncio.gather(*(_source(config, source, made.source(source)) for source in config.sources))
     return [*(Line("warning", "vendor", text) for text in warnings), *(line for some in lines for line in some)]
 
 

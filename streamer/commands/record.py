@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from streamer.commands.serve import stopping_on_signals
-from streamer.commands.sources import clients, recording_to
+from streamer.commands.sources import recording_to, vendors
 from streamer.config import Config
 from streamer.errors import CheckFailed, ConfigError, VendorError, VendorRefused
 from streamer.runtime.clock import SystemClock
@@ -26,12 +26,13 @@ async def record(config: Config, name: str, out: Path) -> int:
     log = structlog.get_logger("streamer")
     failures = 0
     with stopping_on_signals() as stop, recording_to(out, log.warning) as recorder:
-        async with clients(config, clock, log.warning, recorder) as made:
+        async with vendors(config, clock, log.warning, recorder) as made:
+            client = made.source(source)
             while not stop.is_set() and recorder.failure is None:
                 began = clock.monotonic()
                 pause = source.poll_interval
                 try:
-                    await made[name].poll()
+                    await client.poll()
                     failures = 0
                 except VendorRefused:
                     raise

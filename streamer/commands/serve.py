@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import socket
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from streamer.commands.sources import clients, recording_to
+from streamer.commands.sources import Vendors, recording_to, vendors
 from streamer.config import Config
+from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
 from streamer.observe.observer import Observer, Observers
+from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
+from streamer.runtime.journal import DiskJournal
 from streamer.runtime.supervisor import Supervisor
+from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
+
+FIXED = ("kafka", "http", "cluster", "outbox")
+"""Sections that are read at the start only."""
 
 
 @contextmanager
@@ -39,13 +47,18 @@ def stopping_on_signals() -> Generator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def run(config: Config, record: Path | None = None) -> None:
-    """The command: ends on SIGTERM or SIGINT."""
-    store = KafkaStore(Connection(config.kafka))
+Load = Callable[[], Config]
+"""Reads the configuration anew; ConfigError where it is not valid."""
+
+
+async def run(load: Load, record: Path | None = None) -> None:
+    """The command: ends on SIGTERM or SIGINT, reads its configuration anew on SIGHUP."""
+    config = load()
+    store = KafkaStore(Connection(config.kafka), slots=config.slots)
     if config.kafka.delivery == "at_least_once":
         LogObserver().notice("delivery is at_least_once: a consumer may see an event twice, with the same event_id")
     with stopping_on_signals() as stop:
-        await serve(config, store, stop, record=record)
+        await serve(config, store, stop, record=record, load=load)
 
 
 async def serve(
@@ -55,31 +68,104 @@ async def serve(
     *observers: Observer,
     record: Path | None = None,
     started: asyncio.Future[str] | None = None,
+    load: Load | None = None,
 ) -> None:
-    """Run every source of `config` until `stop`; `started` is given the wallboard's address."""
+    """Run the sources of `config` until `stop`; `started` is given the wallboard's address."""
     clock = SystemClock()
     log = LogObserver()
     board = Board()
     registry = CollectorRegistry()
     everyone = Observers(log, MetricsObserver(registry), board, *observers)
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(unblocked())
         recorder = stack.enter_context(recording_to(record, log.notice)) if record else None
-        async with clients(config, clock, log.notice, recorder) as sources:
-            instance = config.cluster.instance if config.cluster else socket.gethostname()
-            rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
-            supervisor = Supervisor(config, store, sources, clock, everyone, rng, instance)
-            app = make_app(board, registry, lambda: not_ready(supervisor, board, clock.now_ms()))
-            async with serving(app, *config.http.address) as address:
-                log.serving(address)
-                if started is not None:
-                    started.set_result(address)
-                await supervisor.run(stop)
+        made = await stack.enter_async_context(vendors(config, clock, log.notice, recorder))
+        journal = await stack.enter_async_context(journal_of(config))
+        rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
+        supervisor = Supervisor(config, store, made, clock, everyone, rng, instance_of(config), journal=journal)
+        supervisor.membership = membership_of(config, store, supervisor, log)
+        if load is not None:
+            stack.enter_context(reloading(supervisor, made, load, log))
+        app = make_app(board, registry, lambda: not_ready(supervisor, board, clock.now_ms()))
+        address = await stack.enter_async_context(serving(app, *config.http.address))
+        log.serving(address)
+        if started is not None:
+            started.set_result(address)
+        await supervisor.run(stop)
+
+
+def instance_of(config: Config) -> str:
+    """This instance's name: its own if it has one, else one that only this process has in its group."""
+    if config.cluster is None:
+        return socket.gethostname()
+    return config.cluster.instance or f"{socket.gethostname()}-{os.getpid()}"
+
+
+@asynccontextmanager
+async def journal_of(config: Config) -> AsyncGenerator[DiskJournal | None]:
+    """The outbox on disk, where one is configured."""
+    if config.outbox.path is None:
+        yield None
+        return
+    journal = DiskJournal(config.outbox.path)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def membership_of(
+    config: Config, store: KafkaStore, supervisor: Supervisor, log: LogObserver
+) -> ports.Membership | None:
+    """The way into the group, where there is one."""
+
+    cluster = config.cluster
+    if cluster is None:
+        return None
+    from streamer.kafka.membership import Membership  # pyright: ignore
+
+    return Membership(
+        store.connection,
+        group=cluster.group,
+        topic=store.slots_topic,
+        slots=cluster.slots,
+        instance=cluster.instance,
+        session_timeout=cluster.session_timeout,
+        busy=lambda: supervisor.busy,
+        problem=log.notice,
+    )
+
+
+@contextmanager
+def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserver) -> Generator[None]:
+    """SIGHUP: the configuration is read anew. One that cannot be used changes nothing, and the log says why."""
+
+    def reload() -> None:
+        try:
+            config = load()
+            for section in FIXED:
+                if getattr(config, section) != getattr(supervisor.config, section):
+                    raise ConfigError(f"{section}: cannot change while running", "restart to change it")
+            for source in config.sources:
+                made.source(source)
+        except ConfigError as error:
+            log.problem("the configuration was not reloaded", problem=error.problem, remedy=error.remedy)
+        else:
+            log.reloaded([source.name for source in config.sources])
+            supervisor.reload(config)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def not_ready(supervisor: Supervisor, board: Board, now: int) -> dict[str, str]:
-    """What keeps this instance from being live: Kafka, or a source, with the reason."""
-    if not supervisor.ready:
-        return {"kafka": supervisor.trouble or "stopping"}
+    """What keeps this instance from being live: Kafka, the group, or a source, with the reason."""
+    if supervisor.trouble:
+        return {"kafka": supervisor.trouble}
     troubles = {"kafka": board.kafka_trouble} if board.kafka_trouble else {}
     for name, channel in supervisor.channels.items():
         status, reason = channel.status(now)

@@ -1,9 +1,9 @@
-"""Configuration → the vendor clients of its sources; those with the same url and account share one session."""
+"""Sources as configured → their vendor clients."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -30,38 +30,71 @@ def secrets_of(config: Config) -> tuple[str, ...]:
     return tuple(text for text in found if text not in ("", UNUSED))
 
 
+class Vendors:
+    """Makes clients; `recorder` sees every status answer. Sources with the same url and account share a session."""
+
+    def __init__(self, clock: Clock, warn: Callable[[str], None], recorder: Recorder | None = None) -> None:
+        self._http = http_session()
+        self._clock = clock
+        self._warn = warn
+        self._recorder = recorder
+        self._sessions: dict[tuple[str, str, str], Session] = {}
+
+    def source(self, source: Source) -> VendorClient:
+        """A client for a source; ConfigError where its url or ca_file cannot be used."""
+        session = self._session(source)
+        client = VendorClient(
+            session,
+            name=source.name,
+            poll_interval=source.poll_interval,
+            queuename=source.queuename,
+            extnumber=source.extnumber,
+        )
+        if self._recorder is not None:
+            client.on_reply = self._recorder.listen(source.name, session)
+        return client
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.close()
+
+    def _session(self, source: Source) -> Session:
+        ssl = tls(str(source.ca_file or ""))
+        account = (source.url, source.appid, secret(source.accesskey) or secret(source.token))
+        session = self._sessions.get(account)
+        if session is not None:
+            session.limit(source.connect_timeout, source.total_timeout, source.max_body, ssl)
+            return session
+        session = self._sessions[account] = Session(
+            url=source.url,
+            appid=source.appid,
+            accesskey=secret(source.accesskey),
+            token=secret(source.token),
+            http=self._http,
+            clock=self._clock,
+            connect_timeout=source.connect_timeout,
+            total_timeout=source.total_timeout,
+            max_body=source.max_body,
+            ssl=ssl,
+        )
+        if text := session.warn_plain_http():
+            self._warn(text)
+        session.tokens.on_renewal_failed = _renewal_failed(session, self._warn)
+        return session
+
+
 @asynccontextmanager
-async def clients(
+async def vendors(
     config: Config, clock: Clock, warn: Callable[[str], None], recorder: Recorder | None = None
-) -> AsyncGenerator[Mapping[str, VendorClient]]:
-    """A client for each source, by name; `recorder` sees every status answer."""
-    async with http_session() as http:
-        shared: dict[tuple[str, str, str], Session] = {}
-        made: dict[str, VendorClient] = {}
+) -> AsyncGenerator[Vendors]:
+    """What makes clients for the sources of `config`, each of which was tried once; ConfigError where one cannot be."""
+    made = Vendors(clock, warn, recorder)
+    try:
         for source in config.sources:
-            account = (source.url, source.appid, secret(source.accesskey) or secret(source.token))
-            session = shared.get(account)
-            if session is None:
-                session = shared[account] = Session(
-                    url=source.url,
-                    appid=source.appid,
-                    accesskey=secret(source.accesskey),
-                    token=secret(source.token),
-                    http=http,
-                    clock=clock,
-                    connect_timeout=source.connect_timeout,
-                    total_timeout=source.total_timeout,
-                    max_body=source.max_body,
-                    ssl=tls(str(source.ca_file or "")),
-                )
-                session.tokens.on_renewal_failed = lambda error: warn(f"the token could not be renewed: {error}")
-                if text := session.warn_plain_http():
-                    warn(text)
-                session.tokens.on_renewal_failed = _renewal_failed(session, warn)
-            made[source.name] = client = _client(session, source)
-            if recorder is not None:
-                client.on_reply = recorder.listen(source.name, session)
+            made.source(source)
         yield made
+    finally:
+        await made.close()
 
 
 def _renewal_failed(session: Session, warn: Callable[[str], None]) -> Callable[[VendorError], None]:
@@ -69,16 +102,6 @@ def _renewal_failed(session: Session, warn: Callable[[str], None]) -> Callable[[
         warn(f"{session.account.where}: the token could not be renewed yet, polls go on with the old one: {error}")
 
     return failed
-
-
-def _client(session: Session, source: Source) -> VendorClient:
-    return VendorClient(
-        session,
-        name=source.name,
-        poll_interval=source.poll_interval,
-        queuename=source.queuename,
-        extnumber=source.extnumber,
-    )
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class Health(msgspec.Struct, frozen=True):
 
     `good_at` is the last good poll, unix ms of our clock; None before the first. `trouble` is the reason why the latest
     attempt was not good, empty if it was. `refused`: the vendor refuses until an operator acts. `doubted`: the
-    last list lost more than the gate believes. `full`: the outbox is full and polling has stopped.
+    last list lost more than the gate believes. `blocked` says why polling has stopped: nothing more could be kept.
+    `lost` says what of the record could not be read when the source was taken over.
     """
 
     started_at: int
@@ -57,7 +58,8 @@ class Health(msgspec.Struct, frozen=True):
     trouble: str = ""
     refused: bool = False
     doubted: bool = False
-    full: bool = False
+    blocked: str = ""
+    lost: str = ""
     stopped: bool = False
 
 
@@ -70,10 +72,10 @@ def judge(health: Health, now: int, poll_interval_ms: int) -> tuple[Status, str]
     patience = STALE_AFTER * poll_interval_ms
     silent = now - (health.good_at if health.good_at is not None else health.started_at)
     if silent > patience:
-        why = "the outbox is full" if health.full else health.trouble or "no answer"
+        why = health.blocked or health.trouble or "no answer"
         return "stale", f"no good poll for {silent / SECOND:.0f} s: {why}"
     if health.good_at is None:
-        return "recovering", health.trouble or "the first poll is under way"
+        return "recovering", health.trouble or "the first poll is under way" + (health.lost and f"; {health.lost}")
     if health.doubted:
         return "recovering", "many extensions vanished at once; waiting for later polls to agree"
     return "live", ""

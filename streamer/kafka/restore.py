@@ -6,12 +6,14 @@ with read_committed it would stop short while another slot's transaction is open
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 
 from streamer.core.feed import Cursor
 from streamer.core.model import AgentState, Offset
@@ -25,16 +27,22 @@ NO_PROGRESS = 60.0
 
 
 class LastFeed(msgspec.Struct, frozen=True):
-    """What a restart needs of a source's last FeedStatus; times in unix ms."""
+    """What others need of a source's last FeedStatus; times in unix ms."""
 
     cursor: Cursor | None
     confirmed_until: int | None
     offset: Offset | None
     instance: str
+    status: str = ""
+    at: int = 0
+    heartbeat_s: float = 0.0
+    config_digest: str = ""
+    superseded: int = 0
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What Kafka holds of some sources. `problems` name the records that were skipped, and why."""
+    """What Kafka holds: the states of the sources asked for, the feed of every source that has one. `problems` name
+    the records that were skipped, and why."""
 
     agents: dict[str, dict[str, AgentState]]
     feeds: dict[str, LastFeed]
@@ -59,21 +67,19 @@ async def restore(connection: Connection, sources: Collection[str]) -> Restored:
             agents[source][extension] = agent
         except (ValueError, msgspec.MsgspecError) as error:
             problems.append(f"{_place(record)}: not an AgentState: {error}")
-    feeds = await last_feeds(connection, sources, problems)
-    return Restored(agents, feeds, tuple(problems))
+    return Restored(agents, await last_feeds(connection, problems), tuple(problems))
 
 
-async def last_feeds(
-    connection: Connection, sources: Collection[str], problems: list[str] | None = None
-) -> dict[str, LastFeed]:
-    """The newest FeedStatus of each of `sources` that has one."""
+async def last_feeds(connection: Connection, problems: list[str] | None = None) -> dict[str, LastFeed]:
+    """The newest FeedStatus of every source that has one; what is none is named in `problems`."""
     feeds: dict[str, LastFeed] = {}
     async for record in read_to_end(connection, [connection.config.feed_topic]):
         source = (record.key or b"").decode("utf-8", "replace")
-        if source not in sources or record.value is None:
+        if record.value is None:
+            feeds.pop(source, None)
             continue
         try:
-            feeds[source] = read_feed(record.value)
+            feeds[source] = read_feed(record.value, source)
         except (ValueError, msgspec.MsgspecError) as error:
             if problems is not None:
                 problems.append(f"{_place(record)}: not a FeedStatus: {error}")
@@ -86,24 +92,37 @@ class _Span(msgspec.Struct):
 
 
 class _Feed(msgspec.Struct, tag_field="type", tag="FeedStatus"):
+    source: str
     cursor: Cursor | None
     confirmed_until: str | None
     instance: str
     clock_offset_s: _Span | None = None
+    status: str = ""
+    at: str | None = None
+    heartbeat_s: float = 0.0
+    config_digest: str = ""
+    superseded: int = 0
 
 
 _feed_decoder = msgspec.json.Decoder(_Feed)
 
 
-def read_feed(value: bytes) -> LastFeed:
-    """What a record on the feed topic says; ValueError, with the reason, if it is none."""
+def read_feed(value: bytes, source: str) -> LastFeed:
+    """What a record on the feed topic says of `source`; ValueError, with the reason, if it says nothing of it."""
     record = _feed_decoder.decode(value)
+    if record.source != source:
+        raise ValueError("its key names another source")
     offset = record.clock_offset_s
     return LastFeed(
         cursor=record.cursor,
         confirmed_until=None if record.confirmed_until is None else milliseconds(record.confirmed_until),
         offset=offset and Offset(round(offset.min * 1000), round(offset.max * 1000)),
         instance=record.instance,
+        status=record.status,
+        at=0 if record.at is None else milliseconds(record.at),
+        heartbeat_s=record.heartbeat_s,
+        config_digest=record.config_digest,
+        superseded=record.superseded,
     )
 
 
@@ -112,7 +131,11 @@ def _place(record: Any) -> str:
 
 
 async def read_to_end(connection: Connection, topics: Sequence[str]) -> AsyncIterator[Any]:
-    """All committed records of `topics`, partition by partition in order, up to the end as it is now."""
+    """All committed records of `topics`, partition by partition in order, up to the end as it is now.
+
+    Where a topic was given more partitions later, a key's older records are in another partition than it belongs to
+    now: they are left out once it has newer ones.
+    """
     uncommitted = connection.consumer(committed=False)
     await connection.start(uncommitted)
     try:
@@ -125,24 +148,45 @@ async def read_to_end(connection: Connection, topics: Sequence[str]) -> AsyncIte
     try:
         consumer.assign(partitions)
         await connection.call(consumer.seek_to_beginning(*partitions), "seek")
-        last_progress = time.monotonic()
+        current = _Current(partitions)
+        now = asyncio.get_running_loop().time
+        last_progress = now()
         left = {tp for tp in partitions if ends[tp] > 0}
         while left:
             got = await connection.call(consumer.getmany(*left, timeout_ms=200), "read a topic")
             for records in got.values():
                 for record in records:
-                    yield record
+                    if current.holds(record):
+                        yield record
             reached = {tp for tp in left if await _position(connection, consumer, tp) >= ends[tp]}
             left -= reached
             if got or reached:
-                last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > NO_PROGRESS:
+                last_progress = now()
+            elif now() - last_progress > NO_PROGRESS:
                 raise KafkaUnavailable(
                     f"reading {', '.join(sorted({tp.topic for tp in left}))} made no progress for {NO_PROGRESS:.0f} s",
                     "is a transaction of another program left open on it?",
                 )
     finally:
         await connection.discard(consumer)
+
+
+class _Current:
+    """Tells the records that count from those that a key left behind in another partition."""
+
+    def __init__(self, partitions: Iterable[TopicPartition]) -> None:
+        self._counts = Counter(tp.topic for tp in partitions)
+        self._found: dict[tuple[str, bytes], int] = {}
+
+    def holds(self, record: Any) -> bool:
+        """May this record stand for its key?"""
+        place = (record.topic, record.key or b"")
+        if self._found.setdefault(place, record.partition) == record.partition:
+            return True
+        home = (murmur2(place[1]) & 0x7FFFFFFF) % self._counts[record.topic]
+        if record.partition == home:
+            self._found[place] = home
+        return record.partition == home
 
 
 async def partitions_of(connection: Connection, consumer: Any, topic: str) -> list[TopicPartition]:

@@ -6,23 +6,27 @@ from collections.abc import Collection, Mapping
 
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 
-from streamer.core.feed import Cursor, Delivery
+from streamer.config import SLOTS
+from streamer.core.feed import Delivery
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
-from streamer.kafka.restore import Restored, last_feeds, restore
+from streamer.kafka.restore import LastFeed, Restored, last_feeds, restore
 from streamer.kafka.sink import Sink
-
-SLOTS = 32
-"""Slots outside a group: fixed, so that two deployments on the same topics fence each other."""
 
 
 class KafkaStore:
     """The records of one deployment. `managed` False leaves the topics to a broker that can neither describe nor
     create them (the embedded one)."""
 
-    def __init__(self, connection: Connection, *, managed: bool = True) -> None:
+    def __init__(self, connection: Connection, *, managed: bool = True, slots: int = SLOTS) -> None:
         self.connection = connection
         self._managed = managed
+        self._slots = slots
+
+    @property
+    def slots_topic(self) -> str:
+        """The topic whose partitions are the slots of a deployment in a group."""
+        return f"{self.connection.config.state_topic}-slots"
 
     @property
     def delivery(self) -> Delivery:
@@ -43,13 +47,12 @@ class KafkaStore:
         """What is recorded of `sources`, to the true end. Fence their slots first."""
         return await restore(self.connection, sources)
 
-    async def cursors(self, sources: Collection[str]) -> Mapping[str, Cursor | None]:
-        """The commit cursor of each of `sources`. Fence their slots first."""
-        feeds = await last_feeds(self.connection, sources)
-        return {name: feeds[name].cursor if name in feeds else None for name in sources}
+    async def feeds(self) -> Mapping[str, LastFeed]:
+        """The newest feed status of every source that has one: fence a source's slot before its cursor is relied on."""
+        return await last_feeds(self.connection)
 
 
-def slot_of(source: str, slots: int = SLOTS) -> int:
+def slot_of(source: str, slots: int) -> int:
     """murmur2(source) mod slots."""
     hashed: int = murmur2(source.encode())
     return (hashed & 0x7FFFFFFF) % slots

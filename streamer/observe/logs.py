@@ -111,6 +111,10 @@ class LogObserver(Silent):
         """Something about the set-up that an operator may not have meant."""
         self._log.warning(what)
 
+    def reloaded(self, sources: Sequence[str]) -> None:
+        """A new configuration is in force."""
+        self._log.info("the configuration was reloaded", sources=", ".join(sources))
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         missed = self._failures.pop(source, 0)
         if missed:
@@ -158,6 +162,16 @@ class LogObserver(Silent):
 
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
         self._log.info("restored", source=source, extensions=len(agents))
+
+    def superseded(self, source: str, batches: int) -> None:
+        self._log.warning(
+            "batches kept on disk were dropped: another instance had gone on", source=source, batches=batches
+        )
+
+    def released(self, source: str) -> None:
+        self._failures.pop(source, None)
+        self._told.discard(source)
+        self._log.info("released", source=source)
 
     def feed(self, source: str, status: Status, reason: str) -> None:
         # Every start begins with `recovering`; later on it means that something is wrong.

@@ -70,7 +70,47 @@ class MetricsObserver(Silent):
         self._feed = Gauge(
             "streamer_feed_status", "1 for the feed's present status.", ["source", "status"], registry=registry
         )
+        self._late = Histogram(
+            "streamer_poll_lateness_seconds",
+            "From when a poll was due to when it began.",
+            ["source"],
+            registry=registry,
+        )
+        self._waiting = Gauge("streamer_outbox_batches", "Batches that wait for Kafka.", ["source"], registry=registry)
+        self._bytes = Gauge(
+            "streamer_outbox_bytes", "Bytes that wait for Kafka, as packed.", ["source"], registry=registry
+        )
+        self._superseded = Counter(
+            "streamer_superseded_batches",
+            "Batches kept on disk that were dropped: another instance had gone on.",
+            ["source"],
+            registry=registry,
+        )
         self._kafka = Gauge("streamer_kafka_up", "1 while Kafka takes what we write.", registry=registry)
+
+    def polling(self, source: str, late: float) -> None:
+        self._late.labels(source).observe(late)
+
+    def outbox(self, source: str, batches: int, size: int) -> None:
+        self._waiting.labels(source).set(batches)
+        self._bytes.labels(source).set(size)
+
+    def superseded(self, source: str, batches: int) -> None:
+        self._superseded.labels(source).inc(batches)
+
+    def released(self, source: str) -> None:
+        # What another instance has now is no longer ours to tell.
+        for gauge in (
+            self._good_at,
+            self._rows,
+            self._held,
+            self._offset,
+            self._zone,
+            self._waiting,
+            self._bytes,
+            self._feed,
+        ):
+            gauge.remove_by_labels({"source": source})
 
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         self._polls.labels(source, "good").inc()

@@ -13,6 +13,10 @@ from streamer.errors import KafkaError, VendorError
 class Observer(Protocol):
     """Told what happens; must neither raise nor wait. Each target (logs, metrics, wallboard) is one."""
 
+    def polling(self, source: str, late: float) -> None:
+        """A poll begins, `late` seconds after it was due."""
+        ...
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         """A good poll, `seconds` after it was asked for."""
         ...
@@ -34,6 +38,18 @@ class Observer(Protocol):
         at: int,
     ) -> None:
         """What consumers can read now; `at` is the commit on our clock, unix ms."""
+        ...
+
+    def outbox(self, source: str, batches: int, size: int) -> None:
+        """How many batches wait, and their bytes."""
+        ...
+
+    def superseded(self, source: str, batches: int) -> None:
+        """Batches kept on disk were dropped unpublished: another instance had gone on."""
+        ...
+
+    def released(self, source: str) -> None:
+        """This instance does not have the source any longer."""
         ...
 
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
@@ -59,6 +75,10 @@ class Observers:
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
+    def polling(self, source: str, late: float) -> None:
+        for observer in self._observers:
+            observer.polling(source, late)
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         for observer in self._observers:
             observer.polled(source, snapshot, seconds)
@@ -82,6 +102,18 @@ class Observers:
         for observer in self._observers:
             observer.committed(source, events, states, forgotten, at)
 
+    def outbox(self, source: str, batches: int, size: int) -> None:
+        for observer in self._observers:
+            observer.outbox(source, batches, size)
+
+    def superseded(self, source: str, batches: int) -> None:
+        for observer in self._observers:
+            observer.superseded(source, batches)
+
+    def released(self, source: str) -> None:
+        for observer in self._observers:
+            observer.released(source)
+
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
         for observer in self._observers:
             observer.restored(source, agents)
@@ -102,6 +134,7 @@ class Observers:
 class Silent:
     """An observer that does nothing: a base for those that care for some calls only."""
 
+    def polling(self, source: str, late: float) -> None: ...
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None: ...
     def compared(self, source: str, findings: Findings) -> None: ...
     def poll_failed(self, source: str, error: VendorError) -> None: ...
@@ -113,6 +146,9 @@ class Silent:
         forgotten: Sequence[str],
         at: int,
     ) -> None: ...
+    def outbox(self, source: str, batches: int, size: int) -> None: ...
+    def superseded(self, source: str, batches: int) -> None: ...
+    def released(self, source: str) -> None: ...
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None: ...
     def feed(self, source: str, status: Status, reason: str) -> None: ...
     def kafka(self, error: KafkaError | None) -> None: ...

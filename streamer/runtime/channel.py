@@ -1,4 +1,4 @@
-"""One source's line from its poller to its publisher: what waits to be published, and how its feed stands."""
+"""One tenure of a source, from its poller to its publisher: what waits to be published, and how its feed stands."""
 
 from __future__ import annotations
 
@@ -10,25 +10,18 @@ import msgspec
 
 from streamer.config import Config, Source
 from streamer.core.feed import Cursor, Delivery, FeedStatus, Health, Status, judge
-from streamer.core.model import SECOND, AgentState, AgentStateChanged, Batch, Seat, SourceState
+from streamer.core.model import SECOND, AgentState, Batch, Seat, SourceState
 from streamer.core.rejected import Told
+from streamer.core.thaw import read_agent_state
 from streamer.kafka.restore import LastFeed
-from streamer.kafka.serde import Record, encode
+from streamer.kafka.serde import encode
+from streamer.runtime.journal import Journal
+from streamer.runtime.outbox import Kept, Load, Room, Waiting, unpack
+
+FULL = "the outbox is full"
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A numbered batch that waits. Its number was given for good: it is published, or the tenure ends."""
-
-    number: int
-    records: tuple[Record, ...]
-    size: int
-    events: Sequence[AgentStateChanged]
-    states: Sequence[AgentState]
-    forgotten: Sequence[str]
-    complete_until: int | None
-
-
-class Written(msgspec.Struct, frozen=True):
+class Writing(msgspec.Struct, frozen=True):
     """The last FeedStatus that was committed: when (unix ms) and what it said."""
 
     status: Status
@@ -38,10 +31,10 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Channel:
-    """Poller and publisher of one source share this; both run in one event loop.
+    """Poller and publisher of one source share this; all run in one event loop.
 
-    `cursor` is the last batch committed; `writer` names this tenure; `wake` is called when there
-    is something to publish.
+    `cursor` is the last batch committed; `writer` names this tenure; `wake` is called when there is something to
+    publish. `superseded` counts the batches that were not published because another instance had gone on.
     """
 
     def __init__(
@@ -53,41 +46,80 @@ class Channel:
         writer: str,
         instance: str,
         now: int,
+        room: Room,
+        journal: Journal | None,
         wake: Callable[[], None],
     ) -> None:
-        self.config = config
-        self.source = source
-        self.settings = config.settings(source)
         self.delivery: Delivery = delivery
         self.writer = writer
         self.instance = instance
         self.wake = wake
+        self.configure(config, source)
         self.state = SourceState(agents={})
-        self.by_bytes: Mapping[bytes, Seat] = {}
         self.health = Health(started_at=now)
         self.told = Told()
         self.waiting: deque[Waiting] = deque()
-        self.waiting_bytes = 0
         self.cursor: Cursor | None = None
         self.number = 0
-        self.written: Written | None = None
-        self.room = asyncio.Event()
-        self.room.set()
-        self._digest = config.digest()
+        self.superseded = 0
+        self.written: Writing | None = None
+        self.over = asyncio.Event()
+        """Set when its last feed status, `stopped`, is committed."""
+        self._newest: Cursor | None = None
+        self._room = room
+        self._journal = journal
+        self._unwritten = ""
+
+    def configure(self, config: Config, source: Source) -> None:
+        """Go on under this configuration, which may be another one than before."""
+        self.config = config
+        self.source = source
+        self.settings = config.settings(source)
+        self.by_bytes: Mapping[bytes, Seat] = {}
 
     @property
     def name(self) -> str:
         """The source's name."""
         return self.source.name
 
-    def restore(self, agents: Mapping[str, AgentState], feed: LastFeed | None) -> None:
-        """Begin where the record ends. The next batch's parent is the restored cursor."""
-        self.state = SourceState(
-            agents=agents,
-            complete_until=feed and feed.confirmed_until,
-            offset=feed and feed.offset,
-        )
-        self.cursor = feed and feed.cursor
+    def restore(self, agents: Mapping[str, AgentState], feed: LastFeed | None, kept: Sequence[Kept]) -> int:
+        """Begin where the record ends, and go on with what is `kept` on disk as far as it continues the record.
+
+        What does not is dropped; returns how many of those were never published: another instance has gone on.
+        """
+        self.cursor = self._newest = feed and feed.cursor
+        complete, offset = (feed.confirmed_until, feed.offset) if feed else (None, None)
+        known = dict(agents)
+        superseded = 0
+        for batch in kept:
+            load = self._continuing(batch)
+            if load is None:
+                superseded += not batch.published_by(self._newest)
+                self._forget(batch)
+                continue
+            self._wait(Waiting(batch, load, safe=True, packed=True))
+            self._fold(load, known)
+            complete, offset = batch.complete_until, batch.offset
+        self.state = SourceState(agents=known, complete_until=complete, offset=offset)
+        self.superseded = superseded + (feed.superseded if feed else 0)
+        return superseded
+
+    def _continuing(self, batch: Kept) -> Load | None:
+        if not batch.follows(self._newest):
+            return None
+        try:
+            return unpack(batch.packed)
+        except ValueError:
+            return None
+
+    def _fold(self, load: Load, agents: dict[str, AgentState]) -> None:
+        for record in load.records:
+            if record.topic == self.config.kafka.state_topic:
+                extension = record.key.decode().partition("/")[2]
+                if record.value is None:
+                    agents.pop(extension, None)
+                else:
+                    agents[extension] = read_agent_state(record.value)
 
     def take(self, batch: Batch, secrets: Sequence[str]) -> None:
         """Number the batch and let it wait, unless it is empty."""
@@ -95,36 +127,97 @@ class Channel:
         if batch.empty:
             return
         records = encode(batch, self.config.kafka, self.told, secrets)
+        load = Load(records, batch.events, batch.states, batch.forgotten)
         self.number += 1
-        item = Waiting(
-            number=self.number,
-            records=records,
-            size=sum(record.size for record in records),
-            events=batch.events,
-            states=batch.states,
-            forgotten=batch.forgotten,
+        # What is published at once is not worth packing.
+        packed = bool(self.waiting) or self._journal is not None
+        kept = Kept(
+            source=self.name,
+            cursor=Cursor(self.writer, self.number),
+            parent=self._newest,
             complete_until=self.state.complete_until,
+            offset=self.state.offset,
+            packed=load.packed() if packed else b"",
         )
+        item = Waiting(kept, load, safe=self._journal is None, packed=packed)
+        self._wait(item)
+        if self._journal is None:
+            self.wake()
+        else:
+            self._journal.keep(kept, lambda problem: self._kept(item, problem))
+
+    def _wait(self, item: Waiting) -> None:
+        self._newest = item.cursor
         self.waiting.append(item)
-        self.waiting_bytes += item.size
-        if self.waiting_bytes >= self.config.outbox.max_bytes:
-            self.room.clear()
+        self._room.change(self.name, item.size)
+
+    def _kept(self, item: Waiting, problem: str) -> None:
+        """The batch is on disk; or it is not, and may be published all the same: it waits in memory only."""
+        item.safe = True
+        self._unwritten = problem
         self.wake()
 
-    def drop_committed(self, count: int) -> list[Waiting]:
-        """The oldest `count` batches were committed: forget and return them, move the cursor."""
+    @property
+    def writers(self) -> set[str]:
+        """Whose cursors are this tenure's: its own, and of those whose batches it found on disk."""
+        return {self.writer, *(item.cursor.writer for item in self.waiting)}
+
+    @property
+    def ended(self) -> bool:
+        """Is its last feed status committed, and nothing left to publish?"""
+        return self.written is not None and self.written.status == "stopped" and not self.waiting
+
+    def blocked(self) -> str:
+        """Why nothing more should be polled for now: there is no room for it, or no safe place. Empty if there is."""
+        if not self._room.has_room(self.name):
+            return FULL
+        return self._unwritten if self.waiting else ""
+
+    def publishable(self) -> Sequence[Waiting]:
+        """What may be published now, oldest first."""
+        ready: list[Waiting] = []
+        for item in self.waiting:
+            if not item.safe:
+                break
+            ready.append(item)
+        return ready
+
+    def drop_committed(self, count: int, cursor: Cursor) -> list[Waiting]:
+        """The oldest `count` batches were committed, with this cursor: forget and return them."""
         done = [self.waiting.popleft() for _ in range(count)]
-        self.waiting_bytes -= sum(item.size for item in done)
-        if done:
-            self.cursor = Cursor(self.writer, done[-1].number)
-        if self.waiting_bytes < self.config.outbox.max_bytes:
-            self.room.set()
+        for item in done:
+            self._room.change(self.name, -item.size)
+            self._forget(item.kept)
+        self.cursor = cursor
         return done
+
+    def _forget(self, batch: Kept) -> None:
+        if self._journal is not None:
+            self._journal.drop(batch)
+
+    def backlog(self) -> tuple[int, int]:
+        """How many batches wait, and their bytes."""
+        return len(self.waiting), sum(item.size for item in self.waiting)
+
+    def stop(self, reason: str) -> None:
+        """Its feed ends; what waits is published before that."""
+        self.health = msgspec.structs.replace(self.health, stopped=True, trouble=reason)
+        self.wake()
+
+    def close(self) -> int:
+        """The tenure is over. What waits stays on disk until the next tenure knows what became of it; without a disk it
+        is given up: returns how many batches.
+        """
+        count = len(self.waiting)
+        for item in self.waiting:
+            self._room.change(self.name, -item.size)
+        self.waiting.clear()
+        return 0 if self._journal is not None else count
 
     def report(self, health: Health) -> None:
         """The poller's news about its source; wakes the publisher if the feed's status is another one now."""
         before, self.health = self.health, health
-        if (before.refused, before.doubted, before.full) != (health.refused, health.doubted, health.full) or (
+        if (before.refused, before.doubted, before.blocked) != (health.refused, health.doubted, health.blocked) or (
             before.good_at is None and health.good_at is not None
         ):
             self.wake()
@@ -150,10 +243,9 @@ class Channel:
             complete, cursor = self.state.complete_until, Cursor(self.writer, self.number)
         elif including:
             newest = self.waiting[including - 1]
-            complete, cursor = newest.complete_until, Cursor(self.writer, newest.number)
+            complete, cursor = newest.kept.complete_until, newest.cursor
         else:
             raise ValueError("a feed is written with the oldest waiting batch, not past it")
-        size = self.waiting_bytes - sum(self.waiting[i].size for i in range(including))
         return FeedStatus(
             source=self.name,
             status=status,
@@ -167,9 +259,9 @@ class Channel:
             delivery=self.delivery,
             cursor=cursor,
             outbox_batches=left,
-            outbox_bytes=size,
-            superseded=0,
+            outbox_bytes=sum(item.size for item in list(self.waiting)[including:]),
+            superseded=self.superseded,
             clock_offset=self.state.offset,
-            config_digest=self._digest,
+            config_digest=self.config.digest,
             instance=self.instance,
         )

@@ -28,18 +28,27 @@ class Poller:
         self._observer = observer
         self._rng = rng
         self._failures = 0
+        self.turns = 0
+        """Counts its polls: it stands still only if the poller does."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll, rest, poll …; after `stop` the poll in hand is finished."""
-        interval = self._channel.source.poll_interval
+        channel = self._channel
+        interval = channel.source.poll_interval
         due = self._clock.monotonic()
         while not stop.is_set():
-            if self._channel.room.is_set():
-                pause = await self._poll()
+            self.turns += 1
+            pause = None
+            if blocked := channel.blocked():
+                self._report(blocked=blocked)
             else:
-                pause = None
-                self._report(full=True)
+                self._observer.polling(channel.name, self._clock.monotonic() - due)
+                pause = await self._poll()
+            self._observer.outbox(channel.name, *channel.backlog())
             now = self._clock.monotonic()
+            if self.turns == 1:
+                # Sources that begin together would go on together: each keeps to a beat of its own.
+                due -= self._rng.uniform(0.0, interval)
             # A late poll does not make the next ones hurry: the rhythm goes on from the next beat.
             due = now + pause if pause is not None else max(due + interval, now)
             await _rest(stop, due - now)
@@ -76,7 +85,7 @@ class Poller:
                 trouble="",
                 refused=False,
                 doubted=state.doubted,
-                full=False,
+                blocked="",
             )
         )
 
@@ -99,11 +108,11 @@ class Poller:
         self._failures += 1
         return self._failures
 
-    def _report(self, *, trouble: str = "", refused: bool = False, full: bool = False) -> None:
+    def _report(self, *, trouble: str = "", refused: bool = False, blocked: str = "") -> None:
         channel = self._channel
         channel.report(
             msgspec.structs.replace(
-                channel.health, trouble=trouble or channel.health.trouble, refused=refused, full=full
+                channel.health, trouble=trouble or channel.health.trouble, refused=refused, blocked=blocked
             )
         )
 

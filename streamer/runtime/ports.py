@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from streamer.core.feed import Cursor, Delivery
-from streamer.kafka.restore import Restored
+from streamer import config
+from streamer.core.feed import Delivery
+from streamer.kafka.restore import LastFeed, Restored
 from streamer.kafka.serde import Record
 from streamer.observe.observer import Observer, Observers, Silent
 from streamer.vendor.session import Polled
 
-__all__ = ["Clock", "Observer", "Observers", "Silent", "Sink", "Source", "Store"]
+__all__ = ["Clock", "Membership", "Observer", "Observers", "Silent", "Sink", "Source", "Store", "Vendors"]
 
 
 class Clock(Protocol):
@@ -34,6 +35,14 @@ class Source(Protocol):
         ...
 
 
+class Vendors(Protocol):
+    """Makes the way to each source's vendor."""
+
+    def source(self, source: config.Source) -> Source:
+        """The source as it is configured now."""
+        ...
+
+
 class Sink(Protocol):
     """One slot's way into Kafka; see `streamer.kafka.sink`."""
 
@@ -50,4 +59,12 @@ class Store(Protocol):
     async def prepare(self) -> object: ...
     def sink(self, slot: int) -> Sink: ...
     async def restore(self, sources: Collection[str]) -> Restored: ...
-    async def cursors(self, sources: Collection[str]) -> Mapping[str, Cursor | None]: ...
+    async def feeds(self) -> Mapping[str, LastFeed]: ...
+
+
+class Membership(Protocol):
+    """Which slots are ours, by Kafka's word; see `streamer.kafka.membership`."""
+
+    async def run(self, claims: Callable[[], Collection[int]], assigned: Callable[[frozenset[int]], None]) -> None:
+        """Take part until cancelled: `claims` are the slots that we run, `assigned` is told those that are ours."""
+        ...

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from streamer.core.feed import Cursor
 from streamer.errors import Fenced, KafkaUnavailable
+from streamer.kafka.restore import LastFeed
 from streamer.kafka.serde import Record, encode_feed
-from streamer.runtime.channel import Channel, Written
+from streamer.runtime.channel import Channel, Writing
+from streamer.runtime.outbox import Load
 from streamer.runtime.ports import Clock, Observer, Sink, Store
 from streamer.vendor.budget import backoff
 
@@ -36,56 +38,63 @@ CLAIM_PATIENCE = 8.0
 RETRY_BASE, RETRY_CAP = 0.2, 5.0
 """Seconds between attempts to reach Kafka again: soon at first, and soon enough after a long outage."""
 
+Away = Callable[[KafkaUnavailable | Fenced | None], None]
+"""Told that a slot does not reach Kafka, and why; None when it does again."""
+
 
 class _Portion(msgspec.Struct, frozen=True):
-    """What one transaction holds of a channel: `count` batches, and the feed status that goes with them."""
+    """What one transaction holds of a channel: its oldest batches, and the feed status that goes with them."""
 
     channel: Channel
-    count: int
+    loads: Sequence[Load]
     cursor: Cursor
-    written: Written
-    records: Sequence[Record]
+    written: Writing
+    feed: Record
 
 
 class Publisher:
-    """Publishes for `channels`, all of one slot. The sink must be open, and the channels restored."""
+    """Publishes for channels of one slot. The sink must be open, and the channels restored."""
 
     def __init__(
-        self,
-        channels: Sequence[Channel],
-        sink: Sink,
-        store: Store,
-        clock: Clock,
-        observer: Observer,
-        rng: random.Random,
+        self, sink: Sink, store: Store, clock: Clock, observer: Observer, rng: random.Random, away: Away
     ) -> None:
-        self._channels = channels
+        self._channels: list[Channel] = []
         self._sink = sink
         self._store = store
         self._clock = clock
         self._observer = observer
         self._rng = rng
+        self._tell_away = away
         self._news = asyncio.Event()
         self._finish = False
         self._away = False
+        self.turns = 0
+        """Counts what it gets done: it stands still only if the publisher does."""
+
+    def add(self, channel: Channel) -> None:
+        """Publish for this channel too."""
+        self._channels.append(channel)
+        self._news.set()
 
     def wake(self) -> None:
         """There is something to publish."""
         self._news.set()
 
     def finish(self) -> None:
-        """Publish what waits and the last feed status, then return from `run`."""
+        """Publish what waits and every feed status that is due, then return from `run`."""
         self._finish = True
         self._news.set()
 
     async def run(self) -> None:
         """Publish until `finish`; raises Fenced or KafkaRefused when this tenure is over."""
         while True:
+            self.turns += 1
             portions = self._gather()
             if portions:
                 await self._write(portions)
                 continue
-            if self._finish:
+            self._let_go()
+            if self._finish and not any(channel.waiting for channel in self._channels):
                 return
             self._news.clear()
             try:
@@ -94,34 +103,39 @@ class Publisher:
             except TimeoutError:
                 pass
 
+    def _let_go(self) -> None:
+        """Channels whose last word is committed are not published for any longer."""
+        for channel in [c for c in self._channels if c.ended]:
+            self._channels.remove(channel)
+            channel.over.set()
+
     def _gather(self) -> list[_Portion]:
         """The next transaction: the oldest batches, and every feed status that is due."""
         now = self._clock.now_ms()
         room = MOST_BYTES
         portions: list[_Portion] = []
         for channel in self._channels:
-            count = 0
-            records: list[Record] = []
-            for item in channel.waiting:
-                if records and item.size > room:
+            loads: list[Load] = []
+            for item in channel.publishable():
+                if loads and item.bulk > room:
                     break
-                records.extend(item.records)
-                room -= item.size
-                count += 1
-            if not count and not channel.feed_due(now):
+                loads.append(item.load())
+                room -= item.bulk
+            if not loads and (channel.waiting or not channel.feed_due(now)):
                 continue
-            if not count and channel.waiting:
-                continue
-            feed = channel.feed(now, count)
+            feed = channel.feed(now, len(loads))
             assert feed.cursor is not None  # noqa: S101 - a channel's own feed always has one
-            records.append(encode_feed(feed, channel.config.kafka))
-            written = Written(feed.status, feed.reason, feed.since, feed.at)
-            portions.append(_Portion(channel, count, feed.cursor, written, records))
+            written = Writing(feed.status, feed.reason, feed.since, feed.at)
+            portions.append(_Portion(channel, loads, feed.cursor, written, encode_feed(feed, channel.config.kafka)))
         return portions
 
     async def _write(self, portions: Sequence[_Portion]) -> None:
+        records: list[Record] = []
+        for portion in portions:
+            records += [record for load in portion.loads for record in load.records]
+            records.append(portion.feed)
         try:
-            await self._sink.write([record for portion in portions for record in portion.records])
+            await self._sink.write(records)
         except Fenced as error:
             await self._told_apart(error)
             await self._settle(portions, error)
@@ -131,48 +145,46 @@ class Publisher:
             self._committed(portions)
 
     def _committed(self, portions: Sequence[_Portion]) -> None:
-        self._back()
+        self._reached(None)
         now = self._clock.now_ms()
         for portion in portions:
             channel = portion.channel
             before, channel.written = channel.written, portion.written
-            done = channel.drop_committed(portion.count)
-            channel.cursor = portion.cursor
-            for item in done:
-                self._observer.committed(channel.name, item.events, item.states, item.forgotten, now)
+            channel.drop_committed(len(portion.loads), portion.cursor)
+            self._observer.outbox(channel.name, *channel.backlog())
+            for load in portion.loads:
+                self._observer.committed(channel.name, load.events, load.states, load.forgotten, now)
             if before is None or before.status != portion.written.status:
                 self._observer.feed(channel.name, portion.written.status, portion.written.reason)
 
+    def _reached(self, error: KafkaUnavailable | Fenced | None) -> None:
+        """Tell when Kafka is away, and when it is back."""
+        if self._away != (error is not None):
+            self._away = error is not None
+            self._tell_away(error)
+
     async def _settle(self, portions: Sequence[_Portion], error: KafkaUnavailable | Fenced) -> None:
-        cursors = await self._reopened(error)
+        feeds = await self._reopened(error)
+        found = {portion.channel.name: _cursor(feeds, portion.channel) for portion in portions}
         for portion in portions:
-            found = cursors[portion.channel.name]
-            if found not in (portion.cursor, portion.channel.cursor):
-                raise Fenced(
-                    f"source {portion.channel.name}: another instance has published meanwhile",
-                    "run one instance for these topics",
-                )
-        committed = [p for p in portions if p.cursor == cursors[p.channel.name] and p.cursor != p.channel.cursor]
-        self._committed(committed)
+            if found[portion.channel.name] not in (portion.cursor, portion.channel.cursor):
+                raise _another(portion.channel, "has published meanwhile")
+        self._committed([p for p in portions if p.channel.cursor != p.cursor == found[p.channel.name]])
 
-    def _back(self) -> None:
-        if self._away:
-            self._away = False
-            self._observer.kafka(None)
-
-    async def _reopened(self, error: KafkaUnavailable | Fenced) -> Mapping[str, Cursor | None]:
+    async def _reopened(self, error: KafkaUnavailable | Fenced) -> Mapping[str, LastFeed]:
         """Rules 2 and 3: a new producer, then the cursors; as often as it takes."""
         attempt = 0
         reason: KafkaUnavailable | Fenced = error
         while True:
-            if not self._away:
-                self._away = True
-                self._observer.kafka(reason)
+            self._reached(reason)
             attempt += 1
+            self.turns += 1
             await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
             try:
+                # Whoever has taken over meanwhile is not to be fenced by us.
+                self._look_for_another(await self._store.feeds())
                 await self._sink.open()
-                return await self._store.cursors([channel.name for channel in self._channels])
+                return await self._store.feeds()
             except KafkaUnavailable as again:
                 reason = again
 
@@ -180,14 +192,24 @@ class Publisher:
         """Rule 4: raises Fenced if another writer shows up within CLAIM_PATIENCE."""
         deadline = self._clock.monotonic() + CLAIM_PATIENCE
         while self._clock.monotonic() < deadline:
+            self.turns += 1
             try:
-                cursors = await self._store.cursors([channel.name for channel in self._channels])
+                self._look_for_another(await self._store.feeds())
             except KafkaUnavailable:
                 return
-            for channel in self._channels:
-                found = cursors[channel.name]
-                if found is not None and found != channel.cursor and found.writer != channel.writer:
-                    raise Fenced(
-                        f"source {channel.name}: another instance has taken over", "run one instance for these topics"
-                    ) from error
             await self._clock.sleep(TICK)
+
+    def _look_for_another(self, feeds: Mapping[str, LastFeed]) -> None:
+        """Raises Fenced if a cursor is neither ours nor the one that we began with."""
+        for channel in self._channels:
+            found = _cursor(feeds, channel)
+            if found is not None and found != channel.cursor and found.writer not in channel.writers:
+                raise _another(channel, "has taken over")
+
+
+def _cursor(feeds: Mapping[str, LastFeed], channel: Channel) -> Cursor | None:
+    return feeds[channel.name].cursor if channel.name in feeds else None
+
+
+def _another(channel: Channel, what: str) -> Fenced:
+    return Fenced(f"source {channel.name}: another instance {what}", "run one instance for these topics, or a group")

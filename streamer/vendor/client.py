@@ -155,12 +155,16 @@ class Session:
         """
         self._url = _address(url)
         self._http = http
-        self._ssl = ssl
-        self._max_body = max_body
-        self._timeout = aiohttp.ClientTimeout(total=total_timeout, connect=connect_timeout)
+        self.limit(connect_timeout, total_timeout, max_body, ssl)
         self.clock = clock
         self.account = Account(f"{self._url.host_subcomponent}:{self._url.port}", appid, accesskey, token)
         self.tokens = Tokens(self.account, clock, self.exchange)
+
+    def limit(self, connect: float, total: float, max_body: int, ssl: tls_library.SSLContext | bool) -> None:
+        """From the next call on, these time-outs in seconds, most bytes of an answer, and trust in a certificate."""
+        self._timeout = aiohttp.ClientTimeout(total=total, connect=connect)
+        self._max_body = max_body
+        self._ssl = ssl
 
     def secrets(self) -> tuple[str, ...]:
         """What no log, error or event may hold: the accesskey, every token held now, a password in url."""

@@ -69,6 +69,11 @@ class Board(Silent):
         self.agents[source] = dict(agents)
         self._tell("snapshot", self.snapshot())
 
+    def released(self, source: str) -> None:
+        self.agents.pop(source, None)
+        self.feeds.pop(source, None)
+        self._tell("snapshot", self.snapshot())
+
     def committed(
         self,
         source: str,

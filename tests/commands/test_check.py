@@ -394,7 +394,7 @@ def test_events_kept_too_short_are_a_warning(
         ({}, {"accesskey": None, "accesskey_env": "NOT_SET_KEY"}, "", ["the variable NOT_SET_KEY is not set"]),
         ({}, {"ca_file": "/nowhere/ca.pem"}, "", ["ca_file", "/nowhere/ca.pem"]),
         ({}, {}, "[kafka\n", ["not valid TOML"]),
-        ({}, {}, "[cluster]\n", ["several instances are not supported yet"]),
+        ({}, {}, "[cluster]\nslots = 0\n", ["cluster.slots"]),
     ],
 )
 def test_a_wrong_configuration(

@@ -11,15 +11,17 @@ from typing import Any, Literal, TypeVar, cast
 
 import orjson
 
-from streamer.config import Config, Kafka
+from streamer.config import Config, Kafka, Source
 from streamer.configure import build
 from streamer.core.envelope import Opened
-from streamer.core.feed import Cursor, Delivery, Status
+from streamer.core.feed import Delivery, Status
 from streamer.core.model import AgentState, AgentStateChanged
 from streamer.core.thaw import read_agent_state
 from streamer.errors import Fenced, KafkaError, KafkaUnavailable, VendorError
 from streamer.kafka.restore import LastFeed, Restored, read_feed
 from streamer.kafka.serde import Record
+from streamer.runtime.journal import Written
+from streamer.runtime.outbox import Kept
 from streamer.runtime.ports import Silent
 from streamer.runtime.supervisor import Supervisor
 from streamer.vendor.session import Polled
@@ -88,6 +90,7 @@ class FakeKafka:
         self.epochs: dict[int, int] = defaultdict(int)
         self.fates: deque[Fate] = deque()
         self.away = False
+        self.problems: tuple[str, ...] = ()
         self.calls: list[str] = []
         self.sinks: list[FakeSink] = []
 
@@ -105,21 +108,24 @@ class FakeKafka:
         agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
         for record in self.on(self.topics.state_topic):
             source, _, extension = record.key.decode().partition("/")
+            if source not in agents:
+                continue
             if record.value is None:
                 agents[source].pop(extension, None)
             else:
                 agents[source][extension] = read_agent_state(record.value)
-        return Restored(agents, self._feeds(), ())
+        return Restored(agents, self._feeds(), self.problems)
 
-    async def cursors(self, sources: Collection[str]) -> Mapping[str, Cursor | None]:
-        self.calls.append("cursors")
+    async def feeds(self) -> Mapping[str, LastFeed]:
+        self.calls.append("feeds")
         self.reached()
-        feeds = self._feeds()
-        return {name: feeds[name].cursor if name in feeds else None for name in sources}
+        return self._feeds()
 
     def _feeds(self) -> dict[str, LastFeed]:
         feeds = self.on(self.topics.feed_topic)
-        return {record.key.decode(): read_feed(record.value) for record in feeds if record.value}
+        return {
+            name: read_feed(record.value, name) for record in feeds if record.value and (name := record.key.decode())
+        }
 
     def on(self, topic: str) -> list[Record]:
         """What consumers of a topic have read."""
@@ -129,7 +135,7 @@ class FakeKafka:
         """All events, validated."""
         return self._read(self.topics.events_topic)
 
-    def feeds(self) -> list[dict[str, Any]]:
+    def feed_records(self) -> list[dict[str, Any]]:
         """All feed statuses, validated."""
         return self._read(self.topics.feed_topic)
 
@@ -212,12 +218,45 @@ class FakeVendor:
         return ("sesame",)
 
 
+class FakeVendors(dict[str, FakeVendor]):
+    """The vendors, by source name."""
+
+    def source(self, source: Source) -> FakeVendor:
+        return self[source.name]
+
+
 class LyingVendor(FakeVendor):
     """Breaks its own promise: what follows is an error that only a mistake of ours could make."""
 
     async def poll(self) -> Polled:
         polled = await super().poll()
         return Polled(polled.requested_at, polled.answered_at, 200, b"", cast(Opened, None))
+
+
+class FakeJournal:
+    """A disk that outlives its instances: `kept` is what is on it. While `full`, nothing can be written."""
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+        self.full = False
+
+    async def load(self, source: str) -> tuple[Sequence[Kept], int]:
+        await asyncio.sleep(0)
+        return [batch for batch in self.kept if batch.source == source], 0
+
+    def keep(self, batch: Kept, written: Written) -> None:
+        asyncio.get_running_loop().call_later(0.005, self._write, batch, written)
+
+    def _write(self, batch: Kept, written: Written) -> None:
+        if self.full:
+            asyncio.get_running_loop().call_later(1.0, self._write, batch, written)
+            written("the outbox cannot be written: the disk is full")
+        else:
+            self.kept.append(batch)
+            written("")
+
+    def drop(self, batch: Kept) -> None:
+        self.kept = [other for other in self.kept if other != batch]
 
 
 class Witness(Silent):
@@ -227,6 +266,8 @@ class Witness(Silent):
         self.feeds: list[tuple[str, Status]] = []
         self.kafka_news: list[bool] = []
         self.problems: list[str] = []
+        self.dropped = 0
+        self.gone: list[str] = []
         self.events: list[str] = []
 
     def feed(self, source: str, status: Status, reason: str) -> None:
@@ -234,6 +275,12 @@ class Witness(Silent):
 
     def kafka(self, error: KafkaError | None) -> None:
         self.kafka_news.append(error is None)
+
+    def superseded(self, source: str, batches: int) -> None:
+        self.dropped += batches
+
+    def released(self, source: str) -> None:
+        self.gone.append(source)
 
     def problem(self, what: str, **details: object) -> None:
         self.problems.append(what)
@@ -258,13 +305,25 @@ def config(*names: str, **sections: Any) -> Config:
 class Instance:
     """A supervisor under test."""
 
-    def __init__(self, settings: Config, kafka: FakeKafka, vendors: Mapping[str, FakeVendor], name: str = "a") -> None:
+    def __init__(
+        self,
+        settings: Config,
+        kafka: FakeKafka,
+        vendors: Mapping[str, FakeVendor],
+        name: str = "a",
+        journal: FakeJournal | None = None,
+    ) -> None:
         self.witness = Witness()
         self.stop = asyncio.Event()
         self.supervisor = Supervisor(
-            settings, kafka, vendors, VirtualClock(), self.witness, random.Random(1), instance=name
+            settings, kafka, FakeVendors(vendors), VirtualClock(), self.witness, random.Random(1), name, journal=journal
         )
         self.task = asyncio.ensure_future(self.supervisor.run(self.stop))
+
+    async def die(self) -> None:
+        """kill -9: nothing that it had in hand is finished."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
     async def end(self) -> None:
         """Stop it as SIGTERM does, and wait; raises what `run` raises."""
