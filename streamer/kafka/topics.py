@@ -22,6 +22,18 @@ DAY_MS = 86_400_000
 EVENTS_RETENTION_MS = 30 * DAY_MS
 """How long events are kept in a topic that we create; `check` warns below (contract)."""
 
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "max.compaction.lag.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.bytes": str(16 * 2**20),
+}
+"""Of state and feed topics that we create. A take-over reads them whole: with the broker's own settings they would be
+compacted after a week or a gigabyte."""
+
+LATE_COMPACTION_MS = DAY_MS
+"""`check` warns above: a take-over would have to read days of records."""
+
 Verdict = Literal["ok", "missing", "warning", "wrong"]
 
 
@@ -46,8 +58,8 @@ def wanted(config: Kafka) -> dict[str, dict[str, str]]:
     """Topic → the settings with which we create it."""
     return {
         config.events_topic: {"cleanup.policy": "delete", "retention.ms": str(EVENTS_RETENTION_MS)},
-        config.state_topic: {"cleanup.policy": "compact"},
-        config.feed_topic: {"cleanup.policy": "compact"},
+        config.state_topic: COMPACTED,
+        config.feed_topic: COMPACTED,
         config.rejected_topic: {"cleanup.policy": "delete"},
     }
 
@@ -89,6 +101,15 @@ def _judge_one(name: str, topic: Topic | None, settings: Mapping[str, str]) -> F
             "warning",
             f"keeps events for {kept / DAY_MS:.1f} days only",
             f"retention.ms={EVENTS_RETENTION_MS} keeps them for 30 days",
+        )
+    lag = int(topic.configs.get("max.compaction.lag.ms", "0"))
+    if want == "compact" and lag > LATE_COMPACTION_MS:
+        wish = ",".join(f"{key}={value}" for key, value in COMPACTED.items() if key != "cleanup.policy")
+        return Finding(
+            name,
+            "warning",
+            "is compacted late: a start or a take-over has to read much more than the newest records",
+            f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config {wish}",
         )
     details = f"{topic.partitions} partitions, {topic.replicas} replicas, {policy}"
     if topic.replicas >= 3 and topic.configs.get("min.insync.replicas") == "1":

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.admin import NewPartitions
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from cloudevents.core.formats.json import JSONFormat
 
@@ -135,6 +136,28 @@ async def test_a_foreign_record_is_named_and_skipped(store: KafkaStore, topics: 
     assert list(restored.agents["floor"]) == ["5"]
     assert len(restored.problems) == 4
     assert all(problem.startswith((f"{topics.state}[", f"{topics.feed}[")) for problem in restored.problems)
+
+
+async def test_records_left_in_other_partitions_do_not_come_back(store: KafkaStore, topics: Topics) -> None:
+    """An operator gave the topic more partitions: a key's older record stays where the key belongs no longer."""
+    sink = store.sink(1)
+    await sink.open()
+    await sink.write([state_record(topics, str(n)) for n in range(40)])
+    await sink.close()
+    admin = store.connection.admin()
+    await store.connection.start(admin)
+    await admin.create_partitions({topics.state: NewPartitions(30)})
+    await store.connection.discard(admin)
+    await sink.open()  # a producer that knows the new partitions
+    await sink.write([state_record(topics, str(n), 2) for n in range(20)])
+    await sink.write([Record(topics.state, key("floor", str(n)), None, NOW) for n in range(5)])
+    await sink.close()
+    assert len({record.partition async for record in read_to_end(store.connection, [topics.state])}) > 12
+    restored = await store.restore(["floor"])
+    assert restored.agents["floor"] == {
+        **{str(n): agent(str(n), 2) for n in range(5, 20)},
+        **{str(n): agent(str(n)) for n in range(20, 40)},
+    }
 
 
 async def test_events_and_states_of_an_extension_share_a_partition_and_read_as_cloudevents(

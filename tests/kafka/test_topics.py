@@ -67,7 +67,7 @@ async def test_wrong_topics_are_refused_with_the_remedy(kafka: str, topics: Topi
 async def test_fine_topics_are_left_as_they_are(kafka: str, topics: Topics) -> None:
     """Also where they are not what we would have made."""
     mine = {"cleanup.policy": "delete", "retention.ms": str(400 * DAY_MS), "max.message.bytes": "2000000"}
-    compact = {"cleanup.policy": "compact", "segment.ms": "600000"}
+    compact = {"cleanup.policy": "compact", "max.compaction.lag.ms": "700000"}
     await made(
         kafka,
         NewTopic(topics.events, 3, 1, topic_configs=mine),
@@ -126,6 +126,12 @@ def test_three_replicas_that_need_one_only_are_a_warning() -> None:
     found = verdicts(state=topic("compact", replicas=3, min_insync_replicas="1"))
     assert found[CONFIG.state_topic] == "warning"
     assert verdicts(state=topic("compact", replicas=3, min_insync_replicas="2"))[CONFIG.state_topic] == "ok"
+
+
+def test_a_topic_that_is_compacted_late_is_a_warning() -> None:
+    """A take-over would read days of records."""
+    assert verdicts(state=topic("compact", max_compaction_lag_ms=str(2**63 - 1)))[CONFIG.state_topic] == "warning"
+    assert verdicts(state=topic("compact", max_compaction_lag_ms=str(DAY_MS)))[CONFIG.state_topic] == "ok"
 
 
 def test_different_partition_counts_are_wrong() -> None:
