@@ -17,6 +17,7 @@ from streamer.commands.sources import Vendors, recording_to, vendors
 from streamer.config import Config
 from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
+from streamer.kafka.membership import Membership
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
@@ -118,12 +119,9 @@ def membership_of(
     config: Config, store: KafkaStore, supervisor: Supervisor, log: LogObserver
 ) -> ports.Membership | None:
     """The way into the group, where there is one."""
-
     cluster = config.cluster
     if cluster is None:
         return None
-    from streamer.kafka.membership import Membership  # pyright: ignore
-
     return Membership(
         store.connection,
         group=cluster.group,

@@ -50,9 +50,13 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 async def restore(connection: Connection, sources: Collection[str]) -> Restored:
-    """States and feeds of `sources`; a record that is not ours is skipped and named."""
-    agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
+    """States and feeds of `sources`; a record that is not ours is skipped and named.
+
+    The feeds first: if another instance takes over and publishes meanwhile, the cursor is the older one, and shows it.
+    """
     problems: list[str] = []
+    feeds = await last_feeds(connection, problems)
+    agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
     async for record in read_to_end(connection, [connection.config.state_topic]):
         source, _, extension = (record.key or b"").decode("utf-8", "replace").partition("/")
         if source not in agents:
@@ -67,7 +71,7 @@ async def restore(connection: Connection, sources: Collection[str]) -> Restored:
             agents[source][extension] = agent
         except (ValueError, msgspec.MsgspecError) as error:
             problems.append(f"{_place(record)}: not an AgentState: {error}")
-    return Restored(agents, await last_feeds(connection, problems), tuple(problems))
+    return Restored(agents, feeds, tuple(problems))
 
 
 async def last_feeds(connection: Connection, problems: list[str] | None = None) -> dict[str, LastFeed]:

@@ -156,18 +156,16 @@ class Supervisor:
         return slots
 
     async def _reconcile_until(self, stop: asyncio.Event) -> None:
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                self._turn.clear()
-                self._reconcile()
-                turning = asyncio.create_task(self._turn.wait())
-                await asyncio.wait([stopping, turning], return_when=asyncio.FIRST_COMPLETED)
-                await _ended([turning])
-                if self._failure is not None:
-                    raise self._failure
-        finally:
-            await _ended([stopping])
+        while not stop.is_set():
+            self._turn.clear()
+            self._reconcile()
+            waits = [asyncio.create_task(stop.wait()), asyncio.create_task(self._turn.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _ended(waits)
+            if self._failure is not None:
+                raise self._failure
 
     def _reconcile(self) -> None:
         """Step 2."""

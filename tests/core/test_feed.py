@@ -62,7 +62,8 @@ def test_a_feed_that_is_not_live_always_says_why() -> None:
     """Every combination makes a valid record."""
     for good, trouble, seconds in product((None, ms(10)), ("", "HTTP 500"), (-99, 10.5, 99)):
         for refused, doubted, full, stopped in product((False, True), repeat=4):
-            health = Health(ms(0), good, trouble, refused, doubted, full, stopped)
+            blocked = "the outbox is full" if full else ""
+            health = Health(ms(0), good, trouble, refused, doubted, blocked, stopped=stopped)
             status, reason = at(health, seconds)
             assert (status == "live") == (reason == "")
 
