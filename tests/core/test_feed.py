@@ -37,7 +37,7 @@ def test_three_intervals_without_a_good_poll_make_it_stale() -> None:
     assert at(but(trouble="HTTP 500"), 13)[0] == "live"
     assert at(but(trouble="HTTP 500"), 13.001)[0] == "stale"
     assert at(but(trouble="HTTP 500"), 75) == ("stale", "no good poll for 65 s: HTTP 500")
-    assert at(but(full=True, trouble="HTTP 500"), 75)[1].endswith("the outbox is full")
+    assert at(but(blocked="the outbox is full", trouble="HTTP 500"), 75)[1].endswith("the outbox is full")
 
 
 def test_before_the_first_good_poll_it_recovers_and_then_is_stale() -> None:

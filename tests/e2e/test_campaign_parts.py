@@ -287,12 +287,13 @@ def test_the_page_counts_faults_and_names_violations() -> None:
     """Of all legs, as they are kept."""
     leg = Leg(1, 7, 20, 2, ended="2026-11-25T00:00:00+00:00", names={"kill": 2}, gaps={"kill": [1.0, 3.0]})
     leg.names["stop"], leg.worst["kill"] = 1, [3.0]
-    leg.take_overs, leg.zombies = [6.5, 9.0], {"took part again": 1}
+    leg.take_overs, leg.notes["zombie"] = [6.5, 9.0], {"took part again": 1}
     kept = msgspec.json.decode(msgspec.json.encode(leg), type=Leg)
     text = page([kept])
     assert "**Violations: 0.**" in text
     assert "| kill | 2 | 2.0 | 3.0 | 3.0 |" in text
     assert "| stop | 1 | | |  |" in text
     assert "1 took longer" in text
+    assert "1 took part again" in text
     kept.violations.append("floor/1: a hole")
     assert "- leg 1: floor/1: a hole" in page([kept])
