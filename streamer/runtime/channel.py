@@ -63,6 +63,8 @@ class Channel:
         self.number = 0
         self.superseded = 0
         self.written: Writing | None = None
+        self.to_prove = False
+        """A feed status must be written whatever it says: whether that succeeds tells whether the slot is ours."""
         self.over = asyncio.Event()
         """Set when its last feed status, `stopped`, is committed."""
         self._newest: Cursor | None = None
@@ -189,6 +191,7 @@ class Channel:
             self._room.change(self.name, -item.size)
             self._forget(item.kept)
         self.cursor = cursor
+        self.to_prove = False
         return done
 
     def _forget(self, batch: Kept) -> None:
@@ -227,9 +230,9 @@ class Channel:
         return judge(self.health, now, round(self.source.poll_interval * SECOND))
 
     def feed_due(self, now: int) -> bool:
-        """Must a FeedStatus be written: another status, or the heartbeat's time?"""
+        """Must a FeedStatus be written: another status, a proof, or the heartbeat's time?"""
         last = self.written
-        if last is None or self.status(now)[0] != last.status:
+        if last is None or self.to_prove or self.status(now)[0] != last.status:
             return True
         return abs(now - last.at) >= self.config.feed.heartbeat * SECOND
 

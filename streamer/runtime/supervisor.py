@@ -125,6 +125,9 @@ class Supervisor:
 
     def _assign(self, slots: frozenset[int]) -> None:
         self._assigned = slots
+        for slot, tenure in self._tenures.items():
+            if slot in slots:
+                tenure.prove()
         self._turn.set()
 
     def _guarded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

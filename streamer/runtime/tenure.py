@@ -73,19 +73,20 @@ class Tenure:
         self._wanted = sources
         self._changed = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._writer = f"{world.instance}-{world.clock.now_ms():x}-{world.rng.getrandbits(32):08x}"
         for source in sources:
             self._open(source)
 
     def _open(self, source: Source) -> Channel:
         world = self._world
+        now = world.clock.now_ms()
         self.channels[source.name] = channel = Channel(
             self._config,
             source,
             delivery=world.store.delivery,
-            writer=self._writer,
+            # A source that goes and comes back within this tenure of the slot is another writer then.
+            writer=f"{world.instance}-{now:x}-{world.rng.getrandbits(32):08x}",
             instance=world.instance,
-            now=world.clock.now_ms(),
+            now=now,
             room=world.room,
             journal=world.journal,
             wake=self._publisher.wake,
@@ -222,6 +223,12 @@ class Tenure:
     def _poller_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self._failed.done():
             self._failed.set_exception(error)
+
+    def prove(self) -> None:
+        """Write now, even if there is nothing new: the slot may have been another's for a while without our knowing."""
+        for channel in self.channels.values():
+            channel.to_prove = True
+        self._publisher.wake()
 
     @property
     def config(self) -> Config:

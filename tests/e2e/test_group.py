@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -87,7 +88,7 @@ async def test_no_number_repeats_behind_another_slots_open_transaction(
         fleet.configure("a")
         fleet.start("a")
         fleet.wait_until_live()
-        stopped = AIOKafkaProducer(
+        stopped: Any = AIOKafkaProducer(
             bootstrap_servers=kafka, transactional_id=f"{topics.state}-slot-99", transaction_timeout_ms=12_000
         )
         await stopped.start()

@@ -105,6 +105,15 @@ def _silence(world: World, _: str, duration: float) -> None:
     floor.failing.append((now, now + duration))
 
 
+def _reload(world: World, host: str, duration: float) -> None:
+    """Its operator removes a source, or changes one, and thinks better of it."""
+    sources = list(world.setting.sources)
+    if len(sources) > 1 and world.random.random() < 0.7:
+        sources.remove(world.random.choice(sources))
+    world.reload(host, sources, world.random.choice((0.5, 1.0)))
+    asyncio.get_running_loop().call_later(duration, world.reload, host, world.setting.sources)
+
+
 def _start(world: World, host: str, _: float) -> None:
     world.start(host)
 
@@ -120,6 +129,7 @@ ACTIONS: dict[str, tuple[Action, int, tuple[float, float]]] = {
     "storm": (_storm, 6, (0.5, 6.0)),
     "disk": (_disk, 1, (0.5, 5.0)),
     "silence": (_silence, 1, (0.5, 5.0)),
+    "reload": (_reload, 2, (0.0, 6.0)),
     "start": (_start, 2, (0.0, 0.0)),
 }
 """What may be done, how often compared with the others, and for how long, in seconds."""

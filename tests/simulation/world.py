@@ -91,7 +91,7 @@ class World:
     ending: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
-        self.config = _config(self.setting)
+        self.config = _config(self.setting.sources)
         busy = {slot_of(source, SLOTS) for source in self.setting.sources}
         self.group = Group(SLOTS, busy, lambda _: None)
 
@@ -137,6 +137,11 @@ class World:
         life.task.cancel()
         self.ending.add(life.task)
 
+    def reload(self, name: str, sources: Sequence[str], interval: float = 1.0) -> None:
+        """SIGHUP after the host's file was changed to have these sources."""
+        if name in self.lives:
+            self.lives[name].supervisor.reload(_config(sources, interval))
+
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         life = self.lives.get(name)
         if life is not None and life.task is task:
@@ -151,6 +156,8 @@ class World:
         for host in self.hosts.values():
             host.thaw()
             host.disk_full = False
+        for name in self.hosts:
+            self.reload(name, self.setting.sources)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         self.group.outage_ended(loop.time())
@@ -221,9 +228,9 @@ def _told(status: Status | None) -> bool:
     return status == "live"
 
 
-def _config(setting: Setting) -> Config:
-    sources = [{"name": name, "url": "http://vendor:1", "token": "sesame"} for name in setting.sources]
-    return build({"sources": sources, "cluster": {"slots": SLOTS}}, {})
+def _config(names: Sequence[str], interval: float = 1.0) -> Config:
+    source = {"url": "http://vendor:1", "token": "sesame", "poll_interval": interval}
+    return build({"sources": [{"name": name, **source} for name in names], "cluster": {"slots": SLOTS}}, {})
 
 
 def made(setting: Setting, seed: int) -> World:
