@@ -74,6 +74,11 @@ class Kafka(_Section):
     ssl_password: SecretStr | None = None
     ssl_check_hostname: bool = True
 
+    @property
+    def slots_topic(self) -> str:
+        """Whose partitions are the slots of a deployment in a group."""
+        return f"{self.state_topic}-slots"
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _addresses(cls, text: str) -> str:

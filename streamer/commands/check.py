@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import msgspec
 from rich.text import Text
@@ -45,6 +47,8 @@ async def check(config: Config, out: Output, where: str) -> None:
                 'kafka.delivery = "exactly_once" where the broker has transactions',
             )
         )
+    if config.outbox.path is not None:
+        lines.append(_outbox(config.outbox.path))
     vendor, kafka = await asyncio.gather(_vendor(config), _kafka(config))
     lines += [*vendor, *kafka]
     for line in lines:
@@ -64,6 +68,13 @@ def _print(out: Output, line: Line) -> None:
 
 def _failure(what: str, error: StreamerError) -> Line:
     return Line("failed", what, error.problem, error.remedy or "see the README")
+
+
+def _outbox(path: Path) -> Line:
+    place = path if path.exists() else path.parent
+    if os.access(place, os.W_OK):
+        return Line("ok", "outbox", f"{path} can be written")
+    return Line("failed", "outbox", f"{place} cannot be written", "correct outbox.path, or the rights on it")
 
 
 async def _vendor(config: Config) -> list[Line]:
@@ -124,7 +135,10 @@ async def _kafka(config: Config) -> list[Line]:
     lines = [Line("ok", "Kafka", f"{connection.where} answers{_logged_in(config)}")]
     try:
         lines += map(_topic, await topics.inspect(connection))
-        lines += [Line(*found) for found in await rights.inspect(connection)]
+        if config.cluster is not None:
+            slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
+            lines.append(_topic(slots))
+        lines += [Line(*found) for found in await rights.inspect(connection, config.cluster)]
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines

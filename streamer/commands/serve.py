@@ -125,7 +125,7 @@ def membership_of(
     return Membership(
         store.connection,
         group=cluster.group,
-        topic=store.slots_topic,
+        topic=config.kafka.slots_topic,
         slots=cluster.slots,
         instance=cluster.instance,
         session_timeout=cluster.session_timeout,

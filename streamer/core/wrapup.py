@@ -69,13 +69,13 @@ def due(points: list[Point], after: Seat, window: Window, back: When | None) -> 
         return points[:-1], Ended((low + window.now) // 2, low, window.now)
     if after.state != "available":
         # It goes on behind a break, if at all: what matters is whether it had ended before.
-        return (points if end.low <= window.end else points[:-1]), (left if end.high > window.asked else None)
+        # By which reading of a clock that jumped it would have ended, nobody can tell.
+        first = end.high if window.jumped and ended.told else end.low
+        return (points if first <= window.end else points[:-1]), (left if end.high > window.asked else None)
     if back is not None and ended.low < back.not_after and end.low < back.not_after:
         return [*points[:-1], replace(end, low=min(end.low, back.not_before or end.low))], None
     by_estimate = ended.high - ended.low <= VAGUE or (ended.told and not window.wrapping)
     past = end.when().at <= window.asked_about if by_estimate else end.high <= window.asked
-    # Over by the old reading of a clock that jumped, or by the new one: told now, by the poll that knows both.
-    past |= ended.told and window.jumped
     return (points, None) if past and not window.blind else (points[:-1], left)
 
 

@@ -16,10 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, errors
-from aiokafka.admin import NewTopic
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
-from streamer.errors import ConfigError, Fenced, KafkaUnavailable, TopicsWrong
+from streamer.errors import ConfigError, Fenced, KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.assignor import assignor
 from streamer.kafka.connection import REQUEST_TIMEOUT_MS, STOP_TIMEOUT, Connection
@@ -75,7 +74,7 @@ class Membership:
         while True:
             try:
                 if not ready:
-                    await ensure_slots(self.connection, self.topic, self.slots)
+                    await topics.ensure_slots(self.connection, self.topic, self.slots)
                     ready = True
                 await self._take_part(claims, assigned)
             except KafkaUnavailable as error:
@@ -266,31 +265,3 @@ class _Watch(ConsumerRebalanceListener):
                 self.fenced.set_result(None)
             await asyncio.wait({self._closing})  # nothing more may be sent
         return answer
-
-
-async def ensure_slots(connection: Connection, topic: str, slots: int) -> None:
-    """See to it that `topic` is there with exactly `slots` partitions; TopicsWrong if it has another number."""
-    admin = connection.admin()
-    await connection.start(admin)
-    try:
-        while not (found := await topics._counts(connection, admin, [topic])):  # pyright: ignore[reportPrivateUsage]
-            if await _created(connection, admin, topic, slots):
-                return
-            await asyncio.sleep(0.1)  # another instance made it, maybe with other slots: it is shown in a moment
-    finally:
-        await connection.discard(admin)
-    if (partitions := found[topic][0]) != slots:
-        raise TopicsWrong(
-            f"topic {topic}: {partitions} partitions, but cluster.slots is {slots}: it is fixed for a deployment",
-            f"set cluster.slots = {partitions}, or end all instances and delete the topic",
-        )
-
-
-async def _created(connection: Connection, admin: Any, topic: str, slots: int) -> bool:
-    cluster: Any = await connection.call(admin.describe_cluster(), "describe the cluster")
-    new = NewTopic(topic, slots, min(3, len(cluster["brokers"])), topic_configs={"cleanup.policy": "delete"})
-    answer: Any = await connection.call(admin.create_topics([new]), "create topics")
-    code: int = answer.topic_errors[0][1]
-    if code in (0, errors.TopicAlreadyExistsError.errno):
-        return code == 0
-    raise topics._refusal(connection, topic, code)  # pyright: ignore[reportPrivateUsage]

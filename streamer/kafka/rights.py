@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from streamer.config import Cluster
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka.connection import CALL_TIMEOUT, Connection
 from streamer.kafka.sink import Sink
@@ -24,9 +25,11 @@ Found = tuple[str, str, str, str]
 """verdict, what, text, remedy: as a line of `check` takes them."""
 
 
-async def inspect(connection: Connection) -> list[Found]:
-    """One line for the rights on topics that exist, one for transactions."""
+async def inspect(connection: Connection, cluster: Cluster | None) -> list[Found]:
+    """One line for the rights on topics that exist, one for the group if there is one, one for transactions."""
     lines = await asyncio.to_thread(_topics, connection)
+    if cluster is not None:
+        lines.append(await asyncio.to_thread(_group, connection, cluster.group))
     if connection.config.delivery == "exactly_once":
         lines.append(await _transactions(connection))
     return lines
@@ -66,6 +69,20 @@ def _topics(connection: Connection) -> list[Found]:
     if lacking:
         return [("failed", "rights", f"we lack {', '.join(lacking)}", "grant the rights that the README lists")]
     return [("ok", "rights", "read, write and describe on our topics", "")]
+
+
+def _group(connection: Connection, group: str) -> Found:
+    admin: Any = AdminClient(librdkafka_options(connection))
+    try:
+        asked: dict[str, Any] = admin.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=CALL_TIMEOUT
+        )
+        allowed: list[Any] | None = asked[group].result(CALL_TIMEOUT).authorized_operations
+    except KafkaException as error:
+        return ("failed", "group", f"{group}: {error.args[0].str()}", "grant Read and Describe on the group")
+    if allowed is None or {operation.name for operation in allowed} & {"READ", "ALL"}:
+        return ("ok", "group", f"{group} may be joined", "")
+    return ("failed", "group", f"we lack READ on {group}", "grant Read and Describe on the group")
 
 
 def librdkafka_options(connection: Connection) -> dict[str, Any]:

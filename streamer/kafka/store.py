@@ -24,18 +24,15 @@ class KafkaStore:
         self._slots = slots
 
     @property
-    def slots_topic(self) -> str:
-        """The topic whose partitions are the slots of a deployment in a group."""
-        return f"{self.connection.config.state_topic}-slots"
-
-    @property
     def delivery(self) -> Delivery:
         """What readers of the topics may rely on."""
         return self.connection.config.delivery
 
-    async def prepare(self) -> list[topics.Finding]:
-        """Topics exist and are right; TopicsWrong where they are not."""
-        return await topics.ensure(self.connection) if self._managed else []
+    async def prepare(self) -> None:
+        """Topics exist and are right, and nobody counts other slots; TopicsWrong where they are not."""
+        if self._managed:
+            await topics.ensure(self.connection)
+            await topics.ensure_slots(self.connection, self.connection.config.slots_topic, self._slots, create=False)
 
     def sink(self, slot: int) -> Sink:
         """The sink of one slot: its transactional.id makes every earlier holder of the slot a zombie."""

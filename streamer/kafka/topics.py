@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -199,6 +200,61 @@ async def ensure(connection: Connection) -> list[Finding]:
         if finding.verdict == "wrong":
             raise TopicsWrong(f"topic {finding.topic}: {finding.text}", finding.remedy)
     return findings
+
+
+async def ensure_slots(connection: Connection, topic: str, slots: int, *, create: bool = True) -> None:
+    """The topic whose partitions are a group's slots: created if it is missing and may be made.
+
+    TopicsWrong where it has another number of them: two instances that count differently would not fence each other.
+    """
+    admin = connection.admin()
+    await connection.start(admin)
+    try:
+        while not (found := await _counts(connection, admin, [topic])) and create:
+            if await _created_slots(connection, admin, topic, slots):
+                return
+            await asyncio.sleep(0.1)  # another instance made it, maybe with other slots: it is shown in a moment
+    finally:
+        await connection.discard(admin)
+    wrong = judge_slots(topic, found, slots)
+    if wrong.verdict == "wrong":
+        raise TopicsWrong(f"topic {topic}: {wrong.text}", wrong.remedy)
+
+
+async def _created_slots(connection: Connection, admin: Any, topic: str, slots: int) -> bool:
+    replicas = min(3, len((await connection.call(admin.describe_cluster(), "describe the cluster"))["brokers"]))
+    new = NewTopic(topic, slots, replicas, topic_configs={"cleanup.policy": "delete"})
+    answer: Any = await connection.call(admin.create_topics([new]), "create topics")
+    code: int = answer.topic_errors[0][1]
+    if code in (0, errors.TopicAlreadyExistsError.errno):
+        return code == 0
+    raise _refusal(connection, topic, code)
+
+
+def judge_slots(topic: str, found: Mapping[str, tuple[int, int]], slots: int) -> Finding:
+    """What is to be said of the topic of the slots; `found` are partitions and replicas of the topics that exist."""
+    if topic not in found:
+        return Finding(topic, "missing", "is not there yet", "`run` creates it if it has the right to")
+    partitions, replicas = found[topic]
+    if partitions == slots:
+        return Finding(topic, "ok", f"{partitions} slots, {replicas} replicas")
+    return Finding(
+        topic,
+        "wrong",
+        f"it has {partitions} partitions, but there are {slots} slots",
+        f"slots are fixed for a deployment: set cluster.slots = {partitions}, "
+        "or end all instances and delete the topic",
+    )
+
+
+async def inspect_slots(connection: Connection, topic: str, slots: int) -> Finding:
+    """What `check` says about the topic of the slots; creates nothing."""
+    admin = connection.admin()
+    await connection.start(admin)
+    try:
+        return judge_slots(topic, await _counts(connection, admin, [topic]), slots)
+    finally:
+        await connection.discard(admin)
 
 
 async def _create(connection: Connection, admin: Any, missing: Sequence[str], found: Mapping[str, Topic]) -> None:

@@ -15,6 +15,10 @@ from streamer.observe.observer import Silent
 STATUSES: tuple[Status, ...] = ("live", "recovering", "stale", "refused", "stopped")
 
 
+LATENESS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Upper bounds in seconds: a poll that is later than 0.2 s is one that others have kept waiting."""
+
+
 class MetricsObserver(Silent):
     """Counts what happens, in the registry it is given."""
 
@@ -74,6 +78,7 @@ class MetricsObserver(Silent):
             "streamer_poll_lateness_seconds",
             "From when a poll was due to when it began.",
             ["source"],
+            buckets=LATENESS,
             registry=registry,
         )
         self._waiting = Gauge("streamer_outbox_batches", "Batches that wait for Kafka.", ["source"], registry=registry)

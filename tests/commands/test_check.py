@@ -145,7 +145,7 @@ async def test_a_running_instance_is_not_fenced(kafka: str, topics: Topics) -> N
     sinks = [store.sink(slot) for slot in (0, 7, SLOTS - 1)]
     try:
         await asyncio.gather(*(sink.open() for sink in sinks))
-        assert {line[0] for line in await rights.inspect(link)} == {"ok"}
+        assert {line[0] for line in await rights.inspect(link, None)} == {"ok"}
         record = Record(topics.feed, b"floor", b"{}", 1_795_399_205_000)
         await asyncio.gather(*(sink.write([record]) for sink in sinks))
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamer.core import wire
@@ -101,3 +103,29 @@ def test_what_was_not_read_while_a_clock_jumped_back_is_bounded_on_either_readin
     assert when.not_before is not None
     assert when.not_before <= ms(-39)
     assert when.not_after >= ms(2)
+
+
+@pytest.mark.parametrize("jump", [90, -90])
+@pytest.mark.parametrize("ours", [False, True])
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_wrap_up_over_which_a_clock_jumps_is_over_only_when_it_must_be(
+    jump: int, *, ours: bool, pauses: bool
+) -> None:
+    """Whichever clock jumped: by both readings. Told before, it would be invented if a break ended it."""
+    poller = Poller()
+    poller.poll(0, seat(state=TALKING, answered=-5, wrap=10))
+    assert kinds(poller.poll(2, seat(answered=-5, changed=1, wrap=10)))[-1][2] == "wrap_up"
+
+    def later(seconds: int, **fields: Any) -> list[tuple[str, float]]:
+        """The states told by a poll after the jump, and how many seconds before it they ended at the latest."""
+        at, vendors = (seconds + jump, seconds) if ours else (seconds, seconds + jump)
+        told = poller.poll(at, seat(answered=-5, changed=1, wrap=10, **fields), reqtime=NOON + vendors)
+        return [(event.after.state, vendors - since_noon(event.when.not_after)) for event in told]
+
+    assert later(3) == later(4) == []
+    if pauses:
+        assert [state for state, _ in later(5, state=PAUSED)] == ["paused"]
+    else:
+        ((state, ago),) = [told for seconds in range(5, 120) for told in later(seconds)]
+        assert state == "available"
+        assert ago > -2.5

@@ -101,7 +101,8 @@ def test_a_return_that_may_be_within_the_wrap_up_ends_it() -> None:
 def test_a_call_that_ended_while_a_clock_jumped_may_have_ended_whenever_it_could() -> None:
     assert left(12_000, 12_000, 13_000, jumped=True) == ([], Ended(15_000, 10_000, 20_000))
     assert left(12_000, 12_000, 13_000, jumped=True, shift=(4_000, 5_000)) == ([], Ended(17_000, 14_000, 20_000))
-    assert left(16_000, 16_000, 17_000, jumped=True, told=True) == ([("over", 21_000, 22_000)], None)
+    assert left(16_000, 16_000, 17_000, jumped=True, told=True) == ([], Ended(16_000, 16_000, 17_000))
+    assert left(13_000, 13_000, 14_000, jumped=True, told=True) == ([("over", 18_000, 19_000)], None)
 
 
 def test_no_call_has_no_wrap_up() -> None:

@@ -9,6 +9,7 @@ from streamer.config import Kafka
 from streamer.errors import KafkaRefused, KafkaUnavailable, TopicsWrong
 from streamer.kafka import topics as ours
 from streamer.kafka.connection import Connection
+from streamer.kafka.store import KafkaStore
 from streamer.kafka.topics import DAY_MS, Topic, judge
 from tests.conftest import Topics
 from tests.kafka_server import KafkaServer
@@ -62,6 +63,15 @@ async def test_wrong_topics_are_refused_with_the_remedy(kafka: str, topics: Topi
     with pytest.raises(TopicsWrong, match=rf"{topics.state}.*not compact.*kafka-configs\.sh --alter") as raised:
         await ours.ensure(Connection(settings(kafka, topics)))
     assert raised.value.exit_code == 2
+
+
+async def test_an_instance_outside_the_group_that_counts_other_slots_is_refused(kafka: str, topics: Topics) -> None:
+    """It would take transactional ids for a source that nobody in the group fences."""
+    store = KafkaStore(Connection(settings(kafka, topics)))
+    await store.prepare()
+    await made(kafka, NewTopic(f"{topics.state}-slots", 7, 1))
+    with pytest.raises(TopicsWrong, match=r"7 partitions, but there are 32 slots.*set cluster\.slots = 7"):
+        await store.prepare()
 
 
 async def test_fine_topics_are_left_as_they_are(kafka: str, topics: Topics) -> None:
