@@ -104,11 +104,16 @@ def main() -> int:
         file = folder / "streamer.toml"
         file.write_text(configuration(asked, kafka, port, floors, hanging.getsockname()[1]))
         log = stack.enter_context((folder / "log.txt").open("wb"))
-        commands = [["simulate", f"--port={floor}", f"--agents={asked.agents}"] for floor in floors]
-        for command in (*commands, ["run", f"--config={file}"]):
+
+        def started(*command: str) -> subprocess.Popen[bytes]:
             process = subprocess.Popen([sys.executable, "-m", "streamer", *command], stdout=log, stderr=log)
             stack.callback(process.wait)
             stack.callback(process.terminate)
+            return process
+
+        for floor in floors:
+            started("simulate", f"--port={floor}", f"--agents={asked.agents}")
+        process = started("run", f"--config={file}")
         wait_for(lambda: good_ones_live(port), "the good sources to be live", 120)
         time.sleep(WARM_UP)
         before, cpu = lateness(port), cpu_seconds(process.pid)

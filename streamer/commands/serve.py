@@ -81,13 +81,13 @@ async def serve(
         stack.enter_context(unblocked())
         recorder = stack.enter_context(recording_to(record, log.notice)) if record else None
         made = await stack.enter_async_context(vendors(config, clock, log.notice, recorder))
-        journal = await stack.enter_async_context(journal_of(config))
+        journal = await stack.enter_async_context(journal_of(config, everyone))
         rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
         supervisor = Supervisor(config, store, made, clock, everyone, rng, instance_of(config), journal=journal)
         supervisor.membership = membership_of(config, store, supervisor, log)
         if load is not None:
             stack.enter_context(reloading(supervisor, made, load, log))
-        app = make_app(board, registry, lambda: not_ready(supervisor, board, clock.now_ms()))
+        app = make_app(board, registry, lambda: not_ready(supervisor, board))
         address = await stack.enter_async_context(serving(app, *config.http.address))
         log.serving(address)
         if started is not None:
@@ -103,12 +103,13 @@ def instance_of(config: Config) -> str:
 
 
 @asynccontextmanager
-async def journal_of(config: Config) -> AsyncGenerator[DiskJournal | None]:
+async def journal_of(config: Config, observer: Observer) -> AsyncGenerator[DiskJournal | None]:
     """The outbox on disk, where one is configured."""
     if config.outbox.path is None:
         yield None
         return
-    journal = DiskJournal(config.outbox.path)
+    journal = DiskJournal(config.outbox.path, observer.disk)
+    observer.disk("")
     try:
         yield journal
     finally:
@@ -160,13 +161,14 @@ def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserve
         loop.remove_signal_handler(signal.SIGHUP)
 
 
-def not_ready(supervisor: Supervisor, board: Board, now: int) -> dict[str, str]:
+def not_ready(supervisor: Supervisor, board: Board) -> dict[str, str]:
     """What keeps this instance from being live: Kafka, the group, or a source, with the reason."""
     if supervisor.trouble:
         return {"kafka": supervisor.trouble}
-    troubles = {"kafka": board.kafka_trouble} if board.kafka_trouble else {}
+    shared = {"kafka": board.kafka_trouble, "outbox": board.disk_trouble}
+    troubles = {what: why for what, why in shared.items() if why}
     for name, channel in supervisor.channels.items():
-        status, reason = channel.status(now)
+        status, reason = channel.status()
         if status != "live":
             troubles[name] = f"{status}: {reason}"
     return troubles

@@ -47,7 +47,8 @@ class FeedStatus(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """What the poller knows about its source.
 
-    `good_at` is the last good poll, unix ms of our clock; None before the first. `trouble` is the reason why the latest
+    `started_at`, `good_at`: when it was taken over and the last good poll, in ms of a clock that does not jump; None
+    before the first. `trouble` is the reason why the latest
     attempt was not good, empty if it was. `refused`: the vendor refuses until an operator acts. `doubted`: the
     last list lost more than the gate believes. `blocked` says why polling has stopped: nothing more could be kept.
     `lost` says what of the record could not be read when the source was taken over.
@@ -64,7 +65,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def judge(health: Health, now: int, poll_interval_ms: int) -> tuple[Status, str]:
-    """The feed's status at `now` (unix ms), and the reason in words; empty when live."""
+    """The feed's status at `now` (ms as in Health), and the reason in words; empty when live."""
     if health.stopped:
         return "stopped", health.trouble or "stopped by its operator"
     if health.refused:

@@ -49,10 +49,18 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
     )
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
+    logging.getLogger("asyncio").addFilter(_worth_telling)
     detailed = level.lower() == "debug"
     for name, least in LEAST_LEVELS.items():
         # The Kafka client tells of every attempt to reach a broker that is away; we tell once that it is, and why.
         logging.getLogger(name).setLevel(least if detailed or name == "asyncio" else logging.CRITICAL)
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not the errors of records whose producer was thrown away: what failed was told, and settled, already."""
+    error = record.exc_info[1] if record.exc_info else None
+    dropped = type(error).__module__.startswith("aiokafka.") and "never retrieved" in record.getMessage()
+    return not dropped
 
 
 LEAST_LEVELS = {
@@ -102,6 +110,7 @@ class LogObserver(Silent):
         self._contradictions: set[tuple[str, str]] = set()
         self._zones: dict[str, int | None] = {}
         self._kafka_away = False
+        self._disk_full = False
 
     def serving(self, address: str) -> None:
         """Where the wallboard is."""
@@ -162,6 +171,14 @@ class LogObserver(Silent):
 
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
         self._log.info("restored", source=source, extensions=len(agents))
+
+    def disk(self, problem: str) -> None:
+        if problem:
+            self._disk_full = True
+            self._log.error("batches wait in memory only", problem=problem, remedy="make room on outbox.path's disk")
+        elif self._disk_full:
+            self._disk_full = False
+            self._log.info("batches wait on disk again")
 
     def superseded(self, source: str, batches: int) -> None:
         self._log.warning(

@@ -85,6 +85,7 @@ class MetricsObserver(Silent):
         self._bytes = Gauge(
             "streamer_outbox_bytes", "Bytes that wait for Kafka, as packed.", ["source"], registry=registry
         )
+        self._disk = Gauge("streamer_outbox_on_disk", "0 while batches are kept in memory only.", registry=registry)
         self._superseded = Counter(
             "streamer_superseded_batches",
             "Batches kept on disk that were dropped: another instance had gone on.",
@@ -99,6 +100,9 @@ class MetricsObserver(Silent):
     def outbox(self, source: str, batches: int, size: int) -> None:
         self._waiting.labels(source).set(batches)
         self._bytes.labels(source).set(size)
+
+    def disk(self, problem: str) -> None:
+        self._disk.set(not problem)
 
     def superseded(self, source: str, batches: int) -> None:
         self._superseded.labels(source).inc(batches)

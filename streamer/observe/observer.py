@@ -44,6 +44,10 @@ class Observer(Protocol):
         """How many batches wait, and their bytes."""
         ...
 
+    def disk(self, problem: str) -> None:
+        """The outbox's disk does not take batches, and why; empty when it does again."""
+        ...
+
     def superseded(self, source: str, batches: int) -> None:
         """Batches kept on disk were dropped unpublished: another instance had gone on."""
         ...
@@ -106,6 +110,10 @@ class Observers:
         for observer in self._observers:
             observer.outbox(source, batches, size)
 
+    def disk(self, problem: str) -> None:
+        for observer in self._observers:
+            observer.disk(problem)
+
     def superseded(self, source: str, batches: int) -> None:
         for observer in self._observers:
             observer.superseded(source, batches)
@@ -147,6 +155,7 @@ class Silent:
         at: int,
     ) -> None: ...
     def outbox(self, source: str, batches: int, size: int) -> None: ...
+    def disk(self, problem: str) -> None: ...
     def superseded(self, source: str, batches: int) -> None: ...
     def released(self, source: str) -> None: ...
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None: ...

@@ -17,6 +17,7 @@ from streamer.kafka.restore import LastFeed
 from streamer.kafka.serde import encode
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Kept, Load, Room, Waiting, unpack
+from streamer.runtime.ports import Clock
 
 FULL = "the outbox is full"
 
@@ -45,7 +46,7 @@ class Channel:
         delivery: Delivery,
         writer: str,
         instance: str,
-        now: int,
+        clock: Clock,
         room: Room,
         journal: Journal | None,
         wake: Callable[[], None],
@@ -56,7 +57,8 @@ class Channel:
         self.wake = wake
         self.configure(config, source)
         self.state = SourceState(agents={})
-        self.health = Health(started_at=now)
+        self.clock = clock
+        self.health = Health(started_at=self.moment())
         self.told = Told()
         self.waiting: deque[Waiting] = deque()
         self.cursor: Cursor | None = None
@@ -225,20 +227,24 @@ class Channel:
         ):
             self.wake()
 
-    def status(self, now: int) -> tuple[Status, str]:
-        """The feed's status as of `now` (unix ms), and why."""
-        return judge(self.health, now, round(self.source.poll_interval * SECOND))
+    def moment(self) -> int:
+        """Now, in milliseconds of a clock that does not jump: what the feed is judged by."""
+        return round(self.clock.monotonic() * SECOND)
+
+    def status(self) -> tuple[Status, str]:
+        """The feed's status now, and why."""
+        return judge(self.health, self.moment(), round(self.source.poll_interval * SECOND))
 
     def feed_due(self, now: int) -> bool:
         """Must a FeedStatus be written: another status, a proof, or the heartbeat's time?"""
         last = self.written
-        if last is None or self.to_prove or self.status(now)[0] != last.status:
+        if last is None or self.to_prove or self.status()[0] != last.status:
             return True
         return abs(now - last.at) >= self.config.feed.heartbeat * SECOND
 
     def feed(self, now: int, including: int) -> FeedStatus:
         """The FeedStatus to commit together with the oldest `including` waiting batches."""
-        status, reason = self.status(now)
+        status, reason = self.status()
         last = self.written
         since = last.since if last is not None and last.status == status else now
         left = len(self.waiting) - including

@@ -61,8 +61,11 @@ class Journal(Protocol):
 class DiskJournal:
     """A Journal in a SQLite file that one process has for itself. Close it after use."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        """`tell` is told why nothing can be written, and "" when it can again; ConfigError if `path` cannot be used."""
         self._path = path
+        self._tell = tell
+        self._failing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._keep: dict[Place, tuple[Kept, Written]] = {}
         self._drop: list[Place] = []
@@ -141,6 +144,9 @@ class DiskJournal:
             problem = f"the outbox cannot be written: {error}"
         else:
             del self._drop[: len(drop)]
+        if self._failing != bool(problem):
+            self._failing = bool(problem)
+            self._tell(problem)
         for place, (_, written) in keep.items():
             if place in self._keep:
                 if not problem:

@@ -81,7 +81,7 @@ class Poller:
         channel.report(
             msgspec.structs.replace(
                 channel.health,
-                good_at=polled.answered_at,
+                good_at=channel.moment(),
                 trouble="",
                 refused=False,
                 doubted=state.doubted,

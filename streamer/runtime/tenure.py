@@ -86,7 +86,7 @@ class Tenure:
             # A source that goes and comes back within this tenure of the slot is another writer then.
             writer=f"{world.instance}-{now:x}-{world.rng.getrandbits(32):08x}",
             instance=world.instance,
-            now=now,
+            clock=world.clock,
             room=world.room,
             journal=world.journal,
             wake=self._publisher.wake,
@@ -201,7 +201,7 @@ class Tenure:
         lost = [place for place in restored.problems if place.startswith(f"{channel.config.kafka.state_topic}[")]
         channel.health = msgspec.structs.replace(
             channel.health,
-            started_at=self._world.clock.now_ms(),
+            started_at=channel.moment(),
             lost=f"{len(lost)} records on the state topic could not be read" if lost else "",
         )
         observer.restored(channel.name, channel.state.agents)

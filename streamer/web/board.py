@@ -61,6 +61,7 @@ class Board(Silent):
         self.agents: dict[str, dict[str, AgentState]] = {}
         self.feeds: dict[str, tuple[Status, str]] = {}
         self.kafka_trouble = ""
+        self.disk_trouble = ""
         self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
         self._pages: set[Page] = set()
         self._closed = False
@@ -102,6 +103,9 @@ class Board(Silent):
     def feed(self, source: str, status: Status, reason: str) -> None:
         self.feeds[source] = (status, reason)
         self._tell("feeds", self._feeds())
+
+    def disk(self, problem: str) -> None:
+        self.disk_trouble = problem
 
     def kafka(self, error: KafkaError | None) -> None:
         self.kafka_trouble = str(error) if error else ""

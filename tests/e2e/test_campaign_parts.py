@@ -259,7 +259,7 @@ async def test_what_a_killed_instance_left_on_disk_is_read(tmp_path: Path) -> No
     value = b'{"type":"AgentStateChanged","event_id":"floor/1/6741a2f0/7","poll_id":"floor/1"}'
     load = Load((Record("events", b"floor/1", value, 0),))
     kept = Kept("floor", Cursor("a1", 5), Cursor("a1", 4), None, None, load.packed())
-    journal = DiskJournal(tmp_path / "outbox")
+    journal = DiskJournal(tmp_path / "outbox", print)
     try:
         written: list[str] = []
         journal.keep(kept, written.append)

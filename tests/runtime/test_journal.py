@@ -7,7 +7,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,8 +30,8 @@ def kept(number: int, source: str = "floor", size: int = 10) -> Kept:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[DiskJournal]:
-    journal = DiskJournal(path)
+async def opened(path: Path, tell: Callable[[str], None] = print) -> AsyncGenerator[DiskJournal]:
+    journal = DiskJournal(path, tell)
     try:
         yield journal
     finally:
@@ -55,7 +55,7 @@ from pathlib import Path
 from streamer.runtime.journal import DiskJournal
 from tests.runtime.test_journal import kept, write
 async def main():
-    journal = DiskJournal(Path({str(tmp_path / "outbox")!r}))
+    journal = DiskJournal(Path({str(tmp_path / "outbox")!r}), print)
     assert await write(journal, *map(kept, range(1, 21))) == [""] * 20
     journal.drop(kept(1))
     await write(journal, kept(21))
@@ -93,7 +93,8 @@ async def test_a_batch_dropped_while_it_is_written_is_removed_again(tmp_path: Pa
 async def test_a_full_disk_is_told_and_tried_again(tmp_path: Path) -> None:
     """The batch is reported as not written, and as written once there is space."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    async with opened(tmp_path / "outbox") as journal:
+    edges: list[str] = []
+    async with opened(tmp_path / "outbox", edges.append) as journal:
         assert await write(journal, kept(1)) == [""]
         told: asyncio.Queue[str] = asyncio.Queue()
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
@@ -106,6 +107,7 @@ async def test_a_full_disk_is_told_and_tried_again(tmp_path: Path) -> None:
             while await told.get():
                 pass
         assert [batch.cursor.number for batch in (await journal.load("floor"))[0]] == [1, 2]
+    assert ["cannot be written" in edge for edge in edges] == [True, False]
 
 
 async def test_a_file_in_use_or_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ async def test_a_file_in_use_or_of_another_kind_is_refused(tmp_path: Path) -> No
 from pathlib import Path
 from streamer.runtime import journal
 journal.LOCK_TIMEOUT = 0.2
-journal.DiskJournal(Path({str(path)!r}))
+journal.DiskJournal(Path({str(path)!r}), print)
 """
         command = [sys.executable, "-c", program]
         process = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60)
@@ -127,12 +129,12 @@ journal.DiskJournal(Path({str(path)!r}))
         db.execute("CREATE TABLE precious (x)")
     db.close()
     with pytest.raises(ConfigError, match="another program"):
-        DiskJournal(other)
+        DiskJournal(other, print)
     (tmp_path / "text").write_text("no database" * 1000)
     with pytest.raises(ConfigError, match="not a database"):
-        DiskJournal(tmp_path / "text")
+        DiskJournal(tmp_path / "text", print)
     with pytest.raises(ConfigError, match=r"outbox\.path"):
-        DiskJournal(Path("/proc/nowhere/outbox"))
+        DiskJournal(Path("/proc/nowhere/outbox"), print)
 
 
 async def test_an_unreadable_batch_is_counted_and_dropped(tmp_path: Path) -> None:

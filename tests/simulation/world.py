@@ -15,7 +15,6 @@ from streamer.errors import CheckFailed, Fenced
 from streamer.kafka.store import KafkaStore, slot_of
 from streamer.runtime.ports import Silent
 from streamer.runtime.supervisor import Supervisor
-from tests.runtime.fakes import START_MS
 from tests.simulation.checker import violations
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Plan
@@ -173,20 +172,18 @@ class World:
                 return
 
     def _all_published(self) -> bool:
-        now = round(asyncio.get_running_loop().time() * 1000) + START_MS
         live: set[str] = set()
         for life in self.lives.values():
             for name, channel in life.supervisor.channels.items():
                 if channel.waiting:
                     return False
-                if channel.status(now)[0] == "live" and _told(channel.written and channel.written.status):
+                if channel.status()[0] == "live" and _told(channel.written and channel.written.status):
                     live.add(name)
         return live == set(self.setting.sources)
 
     def _troubles(self) -> list[str]:
-        now = round(asyncio.get_running_loop().time() * 1000) + START_MS
         return [
-            f"{host} {name} {channel.status(now)} {len(channel.waiting)} waiting"
+            f"{host} {name} {channel.status()} {len(channel.waiting)} waiting"
             for host, life in self.lives.items()
             for name, channel in life.supervisor.channels.items()
         ] or [f"lives: {list(self.lives)}"]
