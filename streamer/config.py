@@ -147,7 +147,7 @@ class Source(_Section):
     ca_file: Path | None = None
     connect_timeout: Seconds = 5.0
     total_timeout: Seconds = 10.0
-    max_body: Bytes = 64 * 2**20
+    max_body: Bytes = 8 * 2**20
     callback_secret: SecretStr | None = None
     callback_secret_env: str | None = None
     callback_secret_file: Path | None = None

@@ -124,6 +124,12 @@ class LogObserver(Silent):
         """A new configuration is in force."""
         self._log.info("the configuration was reloaded", sources=", ".join(sources))
 
+    def blocked(self, source: str, reason: str) -> None:
+        if reason:
+            self._log.warning("polling has stopped", source=source, reason=reason)
+        else:
+            self._log.info("polling goes on", source=source)
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         missed = self._failures.pop(source, 0)
         if missed:

@@ -85,12 +85,26 @@ class MetricsObserver(Silent):
         self._bytes = Gauge(
             "streamer_outbox_bytes", "Bytes that wait for Kafka, as packed.", ["source"], registry=registry
         )
+        self._blocked = Gauge(
+            "streamer_polling_blocked", "1 while nothing more can be kept.", ["source"], registry=registry
+        )
         self._disk = Gauge("streamer_outbox_on_disk", "0 while batches are kept in memory only.", registry=registry)
         self._superseded = Counter(
             "streamer_superseded_batches",
             "Batches kept on disk that were dropped: another instance had gone on.",
             ["source"],
             registry=registry,
+        )
+        self._of_owned_sources = (
+            self._good_at,
+            self._rows,
+            self._held,
+            self._offset,
+            self._zone,
+            self._waiting,
+            self._bytes,
+            self._blocked,
+            self._feed,
         )
         self._kafka = Gauge("streamer_kafka_up", "1 while Kafka takes what we write.", registry=registry)
 
@@ -109,17 +123,11 @@ class MetricsObserver(Silent):
 
     def released(self, source: str) -> None:
         # What another instance has now is no longer ours to tell.
-        for gauge in (
-            self._good_at,
-            self._rows,
-            self._held,
-            self._offset,
-            self._zone,
-            self._waiting,
-            self._bytes,
-            self._feed,
-        ):
+        for gauge in self._of_owned_sources:
             gauge.remove_by_labels({"source": source})
+
+    def blocked(self, source: str, reason: str) -> None:
+        self._blocked.labels(source).set(bool(reason))
 
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         self._polls.labels(source, "good").inc()

@@ -17,6 +17,10 @@ class Observer(Protocol):
         """A poll begins, `late` seconds after it was due."""
         ...
 
+    def blocked(self, source: str, reason: str) -> None:
+        """Polling has stopped because nothing more could be kept, and why; empty when it goes on."""
+        ...
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         """A good poll, `seconds` after it was asked for."""
         ...
@@ -83,6 +87,10 @@ class Observers:
         for observer in self._observers:
             observer.polling(source, late)
 
+    def blocked(self, source: str, reason: str) -> None:
+        for observer in self._observers:
+            observer.blocked(source, reason)
+
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None:
         for observer in self._observers:
             observer.polled(source, snapshot, seconds)
@@ -143,6 +151,7 @@ class Silent:
     """An observer that does nothing: a base for those that care for some calls only."""
 
     def polling(self, source: str, late: float) -> None: ...
+    def blocked(self, source: str, reason: str) -> None: ...
     def polled(self, source: str, snapshot: Snapshot, seconds: float) -> None: ...
     def compared(self, source: str, findings: Findings) -> None: ...
     def poll_failed(self, source: str, error: VendorError) -> None: ...

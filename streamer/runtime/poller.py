@@ -39,7 +39,10 @@ class Poller:
         while not stop.is_set():
             self.turns += 1
             pause = None
-            if blocked := channel.blocked():
+            blocked = channel.blocked()
+            if blocked != channel.health.blocked:
+                self._observer.blocked(channel.name, blocked)
+            if blocked:
                 self._report(blocked=blocked)
             else:
                 self._observer.polling(channel.name, self._clock.monotonic() - due)

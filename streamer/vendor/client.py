@@ -56,8 +56,8 @@ CUT: Final = "the connection or the vendor's server broke; asked again soon"
 TROUBLES: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
     (
         _TooLarge,
-        "the answer is longer than a list of extensions can be",
-        "narrow queuename or extnumber, or check url",
+        "the answer is longer than max_body",
+        "raise max_body if the list is that long, or narrow queuename or extnumber",
         False,
     ),
     (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", "check url and the name server", True),
@@ -146,7 +146,7 @@ class Session:
         clock: Clock,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
-        max_body: int = 64 * 2**20,
+        max_body: int = 8 * 2**20,
         ssl: tls_library.SSLContext | bool = True,
     ) -> None:
         """Time-outs in seconds, `max_body` in bytes after decompression. With `token` it never logs in.

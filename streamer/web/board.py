@@ -62,6 +62,7 @@ class Board(Silent):
         self.feeds: dict[str, tuple[Status, str]] = {}
         self.kafka_trouble = ""
         self.disk_trouble = ""
+        self._blocked: dict[str, str] = {}
         self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
         self._pages: set[Page] = set()
         self._closed = False
@@ -73,6 +74,7 @@ class Board(Silent):
     def released(self, source: str) -> None:
         self.agents.pop(source, None)
         self.feeds.pop(source, None)
+        self._blocked.pop(source, None)
         self._tell("snapshot", self.snapshot())
 
     def committed(
@@ -99,6 +101,10 @@ class Board(Silent):
                     "events": lines,
                 },
             )
+
+    def blocked(self, source: str, reason: str) -> None:
+        self._blocked[source] = reason
+        self._tell("feeds", self._feeds())
 
     def feed(self, source: str, status: Status, reason: str) -> None:
         self.feeds[source] = (status, reason)
@@ -140,8 +146,15 @@ class Board(Silent):
     def _feeds(self) -> dict[str, Any]:
         return {
             "kafka": self.kafka_trouble,
-            "sources": {name: {"status": status, "reason": reason} for name, (status, reason) in self.feeds.items()},
+            "sources": {name: self._feed(name) for name in self.feeds},
         }
+
+    def _feed(self, source: str) -> dict[str, str]:
+        """What was committed of a feed; but while nothing can be, what is known here."""
+        if blocked := self._blocked.get(source):
+            return {"status": "stale", "reason": f"polling has stopped: {blocked}"}
+        status, reason = self.feeds[source]
+        return {"status": status, "reason": reason}
 
     def _tell(self, name: str, body: dict[str, Any]) -> None:
         if not self._pages:
