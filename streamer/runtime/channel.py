@@ -186,15 +186,14 @@ class Channel:
             ready.append(item)
         return ready
 
-    def drop_committed(self, count: int, cursor: Cursor) -> list[Waiting]:
-        """The oldest `count` batches were committed, with this cursor: forget and return them."""
-        done = [self.waiting.popleft() for _ in range(count)]
-        for item in done:
+    def drop_committed(self, count: int, cursor: Cursor) -> None:
+        """The oldest `count` batches were committed, with this cursor."""
+        for _ in range(count):
+            item = self.waiting.popleft()
             self._room.change(self.name, -item.size)
             self._forget(item.kept)
         self.cursor = cursor
         self.to_prove = False
-        return done
 
     def _forget(self, batch: Kept) -> None:
         if self._journal is not None:
@@ -202,7 +201,7 @@ class Channel:
 
     def backlog(self) -> tuple[int, int]:
         """How many batches wait, and their bytes."""
-        return len(self.waiting), sum(item.size for item in self.waiting)
+        return len(self.waiting), self._room.used_by(self.name)
 
     def stop(self, reason: str) -> None:
         """Its feed ends; what waits is published before that."""
@@ -214,8 +213,7 @@ class Channel:
         is given up: returns how many batches.
         """
         count = len(self.waiting)
-        for item in self.waiting:
-            self._room.change(self.name, -item.size)
+        self._room.clear(self.name)
         self.waiting.clear()
         return 0 if self._journal is not None else count
 

@@ -128,6 +128,14 @@ class Room:
         """`size` more bytes of `source` wait, or fewer."""
         self._used[source] += size
 
+    def used_by(self, source: str) -> int:
+        """Bytes of a source that wait."""
+        return self._used[source]
+
+    def clear(self, source: str) -> None:
+        """Nothing of `source` waits any more."""
+        del self._used[source]
+
     def has_room(self, source: str) -> bool:
         """May `source` be polled?"""
         half = self._most / 2

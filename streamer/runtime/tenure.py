@@ -152,17 +152,18 @@ class Tenure:
             await self._adopt(self._config, {source.name: source for source in self._wanted})
 
     async def _adopt(self, config: Config, wanted: Mapping[str, Source]) -> None:
-        new = [self._open(source) for name, source in wanted.items() if name not in self.channels]
-        for name, channel in list(self.channels.items()):
-            before, after = channel.source, wanted.get(name)
-            if after is None:
-                await self._end(channel, "its source was removed from the configuration")
+        gone = [channel for name, channel in self.channels.items() if name not in wanted]
+        for name, source in wanted.items():
+            channel = self.channels.get(name)
+            if channel is None:
                 continue
-            channel.configure(config, after)
-            if channel not in new and after != before:
+            before = channel.source
+            channel.configure(config, source)
+            if source != before:
                 await self._pollers[name].end(config.shutdown_timeout / 2)
                 self._poll(channel)
-        await self._begin(new)
+        await self._begin([self._open(source) for name, source in wanted.items() if name not in self.channels])
+        await asyncio.gather(*(self._end(channel, "removed from the configuration") for channel in gone))
         if not self.channels:
             self._publisher.finish()
 
