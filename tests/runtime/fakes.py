@@ -302,6 +302,18 @@ def config(*names: str, **sections: Any) -> Config:
     return build({"sources": sources, **sections}, {})
 
 
+class FakeMembership:
+    """A group that assigns what the test says."""
+
+    def __init__(self) -> None:
+        self.assign: Callable[[frozenset[int]], None] = lambda _: None
+        self.claims: Callable[[], Collection[int]] = tuple
+
+    async def run(self, claims: Callable[[], Collection[int]], assigned: Callable[[frozenset[int]], None]) -> None:
+        self.claims, self.assign = claims, assigned
+        await asyncio.get_running_loop().create_future()
+
+
 class Instance:
     """A supervisor under test."""
 
@@ -312,11 +324,20 @@ class Instance:
         vendors: Mapping[str, FakeVendor],
         name: str = "a",
         journal: FakeJournal | None = None,
+        membership: FakeMembership | None = None,
     ) -> None:
         self.witness = Witness()
         self.stop = asyncio.Event()
         self.supervisor = Supervisor(
-            settings, kafka, FakeVendors(vendors), VirtualClock(), self.witness, random.Random(1), name, journal=journal
+            settings,
+            kafka,
+            FakeVendors(vendors),
+            VirtualClock(),
+            self.witness,
+            random.Random(1),
+            name,
+            journal=journal,
+            membership=membership,
         )
         self.task = asyncio.ensure_future(self.supervisor.run(self.stop))
 
