@@ -187,6 +187,7 @@ def _end(site: Site, leg: Leg) -> None:
         keep_evidence(site, read)
     leg.events, leg.feeds = found.events, found.feeds
     leg.marks = found.marks
+    leg.overtaken = found.overtaken
     leg.superseded, leg.tenures = found.superseded, found.tenures
     score = found.score
     leg.true, leg.found, leg.told, leg.right, leg.held = score.true, score.found, score.told, score.right, score.held

@@ -135,6 +135,7 @@ class Findings:
     superseded: int = 0
     tenures: int = 0
     marks: int = 0
+    overtaken: int = 0
     score: Score = field(default_factory=Score)
 
 
@@ -169,7 +170,9 @@ def _judge_source(
 ) -> Iterator[str]:
     events = [event for event in found.events if event["source"] == source]
     told = transitions(Audit(events, {}, [], []))
-    true = {name: as_shown(line, told.get(name, ())) for name, line in true_transitions(truth).items()}
+    plain = {name: as_shown(line, told.get(name, ())) for name, line in true_transitions(truth).items()}
+    true = {name: overtaken(line, told.get(name, ())) for name, line in plain.items()}
+    result.overtaken += sum(len(true[name]) - len(line) for name, line in plain.items())
     whole = score(true, told, begin=0.0, end=math.inf)
     if whole.right != whole.told:
         yield f"{whole.told - whole.right} of {whole.told} told transitions never happened"
@@ -202,6 +205,19 @@ def as_shown(true: Timeline, told: Sequence[Told]) -> Timeline:
             near = [one.state for one in told if one.low - TOLERANCE <= at <= one.high + TOLERANCE]
             if "available" in near and "wrap_up" not in near:
                 shown[place] = (at, "available")
+    return shown
+
+
+def overtaken(true: Timeline, told: Sequence[Told]) -> Timeline:
+    """The truth, with the ends of wrap-ups that were told by estimate and that something else forestalled by less than
+    their bounds: which of the two comes first within them, nobody can know.
+    """
+    shown: list[tuple[float, str]] = []
+    for (_, before), (at, state) in pairwise([(0.0, SIGNED_OUT), *true]):
+        if before == "wrap_up" and state != "available":
+            estimates = [one for one in told if one.state == "available" and one.low <= at <= one.high]
+            shown += [(at, "available")] * bool(estimates)
+        shown.append((at, state))
     return shown
 
 

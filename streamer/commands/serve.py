@@ -161,14 +161,14 @@ def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserve
         loop.remove_signal_handler(signal.SIGHUP)
 
 
-def not_ready(supervisor: Supervisor, board: Board) -> dict[str, str]:
-    """What keeps this instance from being live: Kafka, the group, or a source, with the reason."""
+def not_ready(supervisor: Supervisor, board: Board) -> tuple[dict[str, str], dict[str, str]]:
+    """What keeps this instance from being live: Kafka, the group, or a source, with the reason; and what is at risk."""
+    warnings = {"outbox": board.disk_trouble} if board.disk_trouble else {}
     if supervisor.trouble:
-        return {"kafka": supervisor.trouble}
-    shared = {"kafka": board.kafka_trouble, "outbox": board.disk_trouble}
-    troubles = {what: why for what, why in shared.items() if why}
+        return {"kafka": supervisor.trouble}, warnings
+    troubles = {"kafka": board.kafka_trouble} if board.kafka_trouble else {}
     for name, channel in supervisor.channels.items():
         status, reason = channel.status()
         if status != "live":
             troubles[name] = f"{status}: {reason}"
-    return troubles
+    return troubles, warnings

@@ -27,8 +27,8 @@ SECURITY = {
 
 STATIC = {"board.html": "text/html", "board.js": "text/javascript", "board.css": "text/css"}
 
-Readiness = Callable[[], dict[str, str]]
-"""What is not ready, by name, and why; empty when all is."""
+Readiness = Callable[[], tuple[dict[str, str], dict[str, str]]]
+"""What is not ready, by name, and why; and what is at risk while all is."""
 
 _board = web.AppKey("board", Board)
 
@@ -40,8 +40,8 @@ def make_app(board: Board, registry: CollectorRegistry, not_ready: Readiness) ->
         return web.json_response({"alive": True})
 
     async def readyz(_: web.Request) -> web.Response:
-        troubles = not_ready()
-        body = wire.dumps({"ready": not troubles, "not_ready": troubles})
+        troubles, warnings = not_ready()
+        body = wire.dumps({"ready": not troubles, "not_ready": troubles, "warnings": warnings})
         return web.Response(body=body, content_type="application/json", status=503 if troubles else 200)
 
     async def metrics(_: web.Request) -> web.Response:

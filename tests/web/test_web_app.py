@@ -35,7 +35,7 @@ class Site:
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[Site]:
-        app = make_app(self.board, self.registry, lambda: self.troubles)
+        app = make_app(self.board, self.registry, lambda: (self.troubles, {"outbox": "full"}))
         async with serving(app, "127.0.0.1", 0) as self.address:
             yield self
 
@@ -98,7 +98,7 @@ async def test_readiness_names_what_is_not_ready(site: Site, http: aiohttp.Clien
     site.troubles = {"kafka": "away", "floor": "stale: no good poll for 9 s: no answer"}
     async with http.get(site.address + "/readyz") as answer:
         assert answer.status == 503
-        assert await answer.json() == {"ready": False, "not_ready": site.troubles}
+        assert await answer.json() == {"ready": False, "not_ready": site.troubles, "warnings": {"outbox": "full"}}
     async with http.get(site.address + "/healthz") as answer:
         assert answer.status == 200
 
@@ -194,7 +194,7 @@ async def test_a_taken_port_is_a_config_error_with_the_remedy(site: Site) -> Non
     """Naming the address and the flag."""
     port = int(site.address.rpartition(":")[2])
     with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}.*--listen"):
-        async with serving(make_app(Board(), CollectorRegistry(), dict), "127.0.0.1", port):
+        async with serving(make_app(Board(), CollectorRegistry(), lambda: ({}, {})), "127.0.0.1", port):
             pass
 
 
@@ -202,7 +202,7 @@ async def test_a_taken_port_is_a_config_error_with_the_remedy(site: Site) -> Non
 async def test_an_address_that_is_not_ours_is_a_config_error(host: str) -> None:
     """No traceback of the resolver's."""
     with pytest.raises(ConfigError, match=host):
-        async with serving(make_app(Board(), CollectorRegistry(), dict), host, 0):
+        async with serving(make_app(Board(), CollectorRegistry(), lambda: ({}, {})), host, 0):
             pass
 
 
