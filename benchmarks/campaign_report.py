@@ -91,7 +91,7 @@ to; a writer that goes on after another took over; a batch in a killed instance'
 rightly superseded; a told transition that never happened, or that happened outside its bounds; an extension whose
 state by the events at a watermark (`confirmed_until`), or whose last state, is not the true one; a watermark in the
 future, or an event told before it can have happened; an instance that ended unasked; a source that was not live two
-minutes after a fault. No violation, because a wrap-up shows in no row: {_total(legs, "overtaken")} of its ends were told
+minutes after a fault. No violation, for a wrap-up shows in no row: {_total(legs, "overtaken")} of its ends were told
 by estimate and forestalled, within their bounds, by a break or a sign-out. What came and went in an outage may leave no
 trace in the vendor's books: it is not told, and shows in the share of true transitions told.
 """

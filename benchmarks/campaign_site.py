@@ -56,6 +56,8 @@ class Broker(KafkaServer):
             ),
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            # As a broker has it unless told otherwise: whoever is back first after an outage waits for the others.
+            "group.initial.rebalance.delay.ms": "3000",
         }
         super()._format(self._distribution)
 
