@@ -66,6 +66,7 @@ class Supervisor:
         self._tenures: dict[int, Tenure] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._away: dict[int, KafkaError] = {}
+        self._skipped: set[str] = set()
         self._turn = asyncio.Event()
         self._failure: BaseException | None = None
         self._prepared = False
@@ -212,7 +213,9 @@ class Supervisor:
 
     def _found(self, restored: Restored) -> None:
         for problem in restored.problems:
-            self._observer.problem("skipped a record that is not ours", where=problem)
+            if problem not in self._skipped:
+                self._skipped.add(problem)
+                self._observer.problem("skipped a record that is not ours", where=problem)
         self._differences.look(self.config, restored.feeds)
 
     @property
