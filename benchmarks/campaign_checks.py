@@ -178,7 +178,7 @@ def _judge_source(
         yield f"{whole.told - whole.right} of {whole.told} told transitions never happened"
     if whole.held != whole.found:
         yield f"{whole.found - whole.held} of {whole.found} transitions happened outside their bounds"
-    live = [_unix(f["confirmed_until"]) for f in feeds[source] if f["status"] == "live" and f["confirmed_until"]]
+    live = list(_rising(feeds[source]))
     if not live:
         yield "never live"
         return
@@ -219,6 +219,15 @@ def overtaken(true: Timeline, told: Sequence[Told]) -> Timeline:
             shown += [(at, "available")] * bool(estimates)
         shown.append((at, state))
     return shown
+
+
+def _rising(feeds: Sequence[Record]) -> Iterator[float]:
+    """The watermarks of a live feed. One that goes back, by a jump of a clock, says nothing new of where it is then."""
+    highest = 0.0
+    for feed in feeds:
+        if feed["status"] == "live" and feed["confirmed_until"] and _unix(feed["confirmed_until"]) > highest:
+            highest = _unix(feed["confirmed_until"])
+            yield highest
 
 
 def _near(moment: float, polls: Sequence[float]) -> bool:

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
@@ -183,6 +184,8 @@ def _demo(parsed: argparse.Namespace, out: Output) -> int:
 
 
 def _run(parsed: argparse.Namespace, _: Output) -> int:
+    # Until it is listened for: SIGHUP means "read your file", and that is about to be read.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from streamer.commands.serve import run
 
     return _finish(run(lambda: _config(parsed), parsed.record))

@@ -24,8 +24,11 @@ _SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _size(value: object) -> object:
-    match = re.fullmatch(r"\s*(\d+)\s*(B|[KMG]i?B)?\s*", value, re.IGNORECASE) if isinstance(value, str) else None
-    return int(match[1]) * _SIZES[(match[2] or "B").upper()] if match else value
+    if not isinstance(value, str):
+        return value
+    if (match := re.fullmatch(r"\s*(\d+)\s*(B|[KMG]i?B)?\s*", value, re.IGNORECASE)) is None:
+        raise ValueError('not a size: give bytes, or like "256 MiB"')
+    return int(match[1]) * _SIZES[(match[2] or "B").upper()]
 
 
 def _span(value: object) -> object:
@@ -201,10 +204,14 @@ class Feed(_Section):
     heartbeat: Seconds = 10.0
 
 
+def _place(value: object) -> object:
+    return (Path(value).expanduser() if value else None) if isinstance(value, str) else value
+
+
 class Outbox(_Section):
     """What waits while Kafka is away."""
 
-    path: Path | None = None
+    path: Annotated[Path | None, BeforeValidator(_place)] = None
     max_bytes: Bytes = 256 * 2**20
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ from streamer.kafka import rights, topics
 from streamer.kafka.connection import Connection
 from streamer.observe.logs import wrong_zone
 from streamer.runtime.clock import SystemClock
+from streamer.runtime.journal import REMEDY, inspect
 from streamer.vendor.client import VendorClient
 
 SKEWED = 5 * SECOND
@@ -71,10 +71,9 @@ def _failure(what: str, error: StreamerError) -> Line:
 
 
 def _outbox(path: Path) -> Line:
-    place = path if path.exists() else path.parent
-    if os.access(place, os.W_OK):
-        return Line("ok", "outbox", f"{path} can be written")
-    return Line("failed", "outbox", f"{place} cannot be written", "correct outbox.path, or the rights on it")
+    if problem := inspect(path):
+        return Line("failed", "outbox", f"{path}: {problem}", REMEDY)
+    return Line("ok", "outbox", f"{path} can be used")
 
 
 async def _vendor(config: Config) -> list[Line]:
@@ -135,8 +134,8 @@ async def _kafka(config: Config) -> list[Line]:
     lines = [Line("ok", "Kafka", f"{connection.where} answers{_logged_in(config)}")]
     try:
         lines += map(_topic, await topics.inspect(connection))
-        if config.cluster is not None:
-            slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
+        slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
+        if config.cluster is not None or slots.verdict == "wrong":
             lines.append(_topic(slots))
         lines += [Line(*found) for found in await rights.inspect(connection, config.cluster)]
     except KafkaError as error:

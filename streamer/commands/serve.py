@@ -30,6 +30,9 @@ from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
 
+RELOAD_AFTER = 0.5
+"""Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
+
 FIXED = ("kafka", "http", "cluster", "outbox")
 """Sections that are read at the start only."""
 
@@ -139,7 +142,15 @@ def membership_of(
 def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserver) -> Generator[None]:
     """SIGHUP: the configuration is read anew. One that cannot be used changes nothing, and the log says why."""
 
+    pending: list[asyncio.TimerHandle] = []
+
+    def hang_up() -> None:
+        # Many at once are one.
+        if not pending:
+            pending.append(loop.call_later(RELOAD_AFTER, reload))
+
     def reload() -> None:
+        pending.clear()
         try:
             config = load()
             for section in FIXED:
@@ -148,17 +159,20 @@ def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserve
             for source in config.sources:
                 made.source(source)
         except ConfigError as error:
-            log.problem("the configuration was not reloaded", problem=error.problem, remedy=error.remedy)
+            # The log would mask what looks like a secret's name with its value.
+            problem = error.problem.replace(": ", " - ")
+            log.problem("the configuration was not reloaded", problem=problem, remedy=error.remedy)
         else:
             log.reloaded([source.name for source in config.sources])
             supervisor.reload(config)
 
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        # From here on it is of no use, but it must not end us either.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def not_ready(supervisor: Supervisor, board: Board) -> tuple[dict[str, str], dict[str, str]]:
@@ -171,4 +185,5 @@ def not_ready(supervisor: Supervisor, board: Board) -> tuple[dict[str, str], dic
         status, reason = channel.status()
         if status != "live":
             troubles[name] = f"{status}: {reason}"
+    troubles |= dict.fromkeys(supervisor.silent, "stale: no instance polls it")
     return troubles, warnings

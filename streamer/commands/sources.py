@@ -6,6 +6,7 @@ import gzip
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from ssl import SSLContext
 
 from pydantic import SecretStr
 
@@ -38,6 +39,7 @@ class Vendors:
         self._clock = clock
         self._warn = warn
         self._recorder = recorder
+        self._trusted: dict[tuple[str, int], SSLContext] = {}
         self._sessions: dict[tuple[str, str, str], Session] = {}
 
     def source(self, source: Source) -> VendorClient:
@@ -54,12 +56,19 @@ class Vendors:
             client.on_reply = self._recorder.listen(source.name, session)
         return client
 
+    def _trust(self, ca_file: Path | None) -> SSLContext:
+        """Made once for each file, as it is now: that takes a while."""
+        key = (str(ca_file or ""), ca_file.stat().st_mtime_ns if ca_file and ca_file.exists() else 0)
+        if key not in self._trusted:
+            self._trusted[key] = tls(key[0])
+        return self._trusted[key]
+
     async def close(self) -> None:
         """Close all connections."""
         await self._http.close()
 
     def _session(self, source: Source) -> Session:
-        ssl = tls(str(source.ca_file or ""))
+        ssl = self._trust(source.ca_file)
         account = (source.url, source.appid, secret(source.accesskey) or secret(source.token))
         session = self._sessions.get(account)
         if session is not None:

@@ -148,7 +148,8 @@ class Membership:
             if isinstance(error.__cause__, errors.InvalidSessionTimeoutError):
                 raise ConfigError(
                     f"cluster.session_timeout: Kafka at {self.connection.where} allows no {self.session_timeout:g} s",
-                    "keep to the broker's group.min.session.timeout.ms (6000 unless set) and group.max…",
+                    "keep to the broker's group.min.session.timeout.ms and group.max.session.timeout.ms: "
+                    "6 s and 30 min unless set",
                 ) from error
             if isinstance(error.__cause__, errors.InconsistentGroupProtocolError):
                 raise KafkaUnavailable(

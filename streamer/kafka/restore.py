@@ -42,7 +42,7 @@ class LastFeed(msgspec.Struct, frozen=True):
 
 class Restored(msgspec.Struct, frozen=True):
     """What Kafka holds: the states of the sources asked for, the feed of every source that has one. `problems` name
-    the records that were skipped, and why."""
+    the records that were skipped and have no newer one of ours after them, and why."""
 
     agents: dict[str, dict[str, AgentState]]
     feeds: dict[str, LastFeed]
@@ -54,28 +54,34 @@ async def restore(connection: Connection, sources: Collection[str]) -> Restored:
 
     The feeds first: if another instance takes over and publishes meanwhile, the cursor is the older one, and shows it.
     """
-    problems: list[str] = []
-    feeds = await last_feeds(connection, problems)
+    broken: dict[str, str] = {}
+    feeds = await last_feeds(connection, broken)
     agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
     async for record in read_to_end(connection, [connection.config.state_topic]):
-        source, _, extension = (record.key or b"").decode("utf-8", "replace").partition("/")
+        key = (record.key or b"").decode("utf-8", "replace")
+        source, _, extension = key.partition("/")
         if source not in agents:
             continue
-        if record.value is None:
-            agents[source].pop(extension, None)
-            continue
         try:
-            agent = read_agent_state(record.value)
-            if (agent.source, agent.extension) != (source, extension):
-                raise ValueError("its key names another extension")
-            agents[source][extension] = agent
+            if record.value is None:
+                agents[source].pop(extension, None)
+            else:
+                agents[source][extension] = _state(record.value, source, extension)
+            broken.pop(key, None)
         except (ValueError, msgspec.MsgspecError) as error:
-            problems.append(f"{_place(record)}: not an AgentState: {error}")
-    return Restored(agents, feeds, tuple(problems))
+            broken[key] = f"{_place(record)}: not an AgentState: {error}"
+    return Restored(agents, feeds, tuple(broken.values()))
 
 
-async def last_feeds(connection: Connection, problems: list[str] | None = None) -> dict[str, LastFeed]:
-    """The newest FeedStatus of every source that has one; what is none is named in `problems`."""
+def _state(value: bytes, source: str, extension: str) -> AgentState:
+    agent = read_agent_state(value)
+    if (agent.source, agent.extension) != (source, extension):
+        raise ValueError("its key names another extension")
+    return agent
+
+
+async def last_feeds(connection: Connection, broken: dict[str, str] | None = None) -> dict[str, LastFeed]:
+    """The newest FeedStatus of every source that has one; what came after it and is none is put into `broken`."""
     feeds: dict[str, LastFeed] = {}
     async for record in read_to_end(connection, [connection.config.feed_topic]):
         source = (record.key or b"").decode("utf-8", "replace")
@@ -84,9 +90,11 @@ async def last_feeds(connection: Connection, problems: list[str] | None = None) 
             continue
         try:
             feeds[source] = read_feed(record.value, source)
+            if broken is not None:
+                broken.pop(source, None)
         except (ValueError, msgspec.MsgspecError) as error:
-            if problems is not None:
-                problems.append(f"{_place(record)}: not a FeedStatus: {error}")
+            if broken is not None:
+                broken[source] = f"{_place(record)}: not a FeedStatus: {error}"
     return feeds
 
 

@@ -32,6 +32,11 @@ class KafkaStore:
         """Topics exist and are right, and nobody counts other slots; TopicsWrong where they are not."""
         if self._managed:
             await topics.ensure(self.connection)
+            await self.check_slots()
+
+    async def check_slots(self) -> None:
+        """TopicsWrong where a group counts other slots than we do."""
+        if self._managed:
             await topics.ensure_slots(self.connection, self.connection.config.slots_topic, self._slots, create=False)
 
     def sink(self, slot: int) -> Sink:

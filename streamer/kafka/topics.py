@@ -76,7 +76,8 @@ def judge(config: Kafka, found: Mapping[str, Topic]) -> list[Finding]:
                 "wrong",
                 f"{state.partitions} partitions, but {config.events_topic} has {events.partitions}: "
                 "they cannot be joined",
-                "create one of them anew with the other's number of partitions",
+                "give the one with fewer as many (kafka-topics.sh --alter --partitions): numbers go on, but a key "
+                "that moves is no longer in one partition from its beginning",
             )
         )
     return findings

@@ -178,10 +178,14 @@ class LogObserver(Silent):
     def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
         self._log.info("restored", source=source, extensions=len(agents))
 
+    def resumed(self, source: str, batches: int, events: int) -> None:
+        self._log.info("publishing what was kept on disk", source=source, batches=batches, events=events)
+
     def disk(self, problem: str) -> None:
         if problem:
             self._disk_full = True
-            self._log.error("batches wait in memory only", problem=problem, remedy="make room on outbox.path's disk")
+            remedy = "make room on outbox.path's disk; a damaged file can be moved away, then restart"
+            self._log.error("batches wait in memory only", problem=problem, remedy=remedy)
         elif self._disk_full:
             self._disk_full = False
             self._log.info("batches wait on disk again")

@@ -7,8 +7,9 @@ is, or until it was published from memory.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,8 @@ TABLE = """
 CREATE TABLE IF NOT EXISTS batches (
     id INTEGER PRIMARY KEY, source TEXT, writer TEXT, number INTEGER, batch BLOB, UNIQUE (source, writer, number)
 )"""
+
+REMEDY = "give a file of its own that can be written; a damaged one can be moved away, with the batches that it held"
 
 LOCK_TIMEOUT = 5.0
 """Seconds that a predecessor gets to let go of the file."""
@@ -57,6 +60,10 @@ class Journal(Protocol):
         """The batch is published, or never will be."""
         ...
 
+    async def count(self, sources: Collection[str]) -> int:
+        """How many batches of `sources` are kept."""
+        ...
+
 
 class DiskJournal:
     """A Journal in a SQLite file that one process has for itself. Close it after use."""
@@ -77,7 +84,7 @@ class DiskJournal:
             busy = "locked" in str(error)
             raise ConfigError(
                 f"outbox.path: {path} cannot be used: {error}",
-                "another instance has it: give each its own" if busy else "give a file of its own that can be written",
+                "another instance has it: give each its own" if busy else REMEDY,
             ) from None
         self._work = asyncio.create_task(self._write_for_ever(), name="outbox")
 
@@ -85,14 +92,11 @@ class DiskJournal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _refuse_foreign(db)
         db.execute("PRAGMA journal_mode = WAL")
         # A batch must survive the machine, not only the process.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN IMMEDIATE")
-        kind = (db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0])
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and kind != (APPLICATION, VERSION):
-            raise OSError("it is a database of another program or version")
         db.execute(TABLE)
         db.execute(f"PRAGMA application_id = {APPLICATION}")
         db.execute(f"PRAGMA user_version = {VERSION}")
@@ -103,7 +107,7 @@ class DiskJournal:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._load, source)
         except sqlite3.Error as error:
-            raise ConfigError(f"outbox.path: {self._path} cannot be read: {error}", "move the file away") from None
+            raise ConfigError(f"outbox.path: {self._path} cannot be read: {error}", REMEDY) from None
 
     def _load(self, source: str) -> tuple[Sequence[Kept], int]:
         found: list[Kept] = []
@@ -115,6 +119,13 @@ class DiskJournal:
                 broken.append((row,))
         self._db.executemany("DELETE FROM batches WHERE id = ?", broken)
         return found, len(broken)
+
+    async def count(self, sources: Collection[str]) -> int:
+        query = f"SELECT count(*) FROM batches WHERE source IN ({','.join('?' * len(sources))})"  # noqa: S608 - only marks
+        work = asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: self._db.execute(query, tuple(sources)).fetchone()[0]
+        )
+        return await work
 
     def keep(self, batch: Kept, written: Written) -> None:
         self._keep[_place(batch)] = (batch, written)
@@ -178,6 +189,33 @@ class DiskJournal:
             await self._write()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
         self._thread.shutdown(wait=False)
+
+
+def _refuse_foreign(db: sqlite3.Connection) -> None:
+    """OSError if the file is another program's, or of another version; it is only read."""
+    kind = (db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0])
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty and kind != (APPLICATION, VERSION):
+        raise OSError("it is a database of another program or version")
+
+
+def inspect(path: Path) -> str:
+    """What would keep an instance from using `path`; empty if nothing would. Nothing is written."""
+    if not path.exists():
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        return "" if there.is_dir() and os.access(there, os.W_OK) else f"nothing can be written in {there}"
+    if not path.is_file() or not os.access(path, os.W_OK):
+        return "it is no file that can be written"
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)
+        try:
+            _refuse_foreign(db)
+        finally:
+            db.close()
+    except (sqlite3.Error, OSError) as error:
+        # Locked: a running instance has it, as it should.
+        return "" if "locked" in str(error) else str(error)
+    return ""
 
 
 def _place(batch: Kept) -> Place:

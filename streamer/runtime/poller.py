@@ -28,6 +28,7 @@ class Poller:
         self._observer = observer
         self._rng = rng
         self._failures = 0
+        self._blocked = ("", False)
         self.turns = 0
         """Counts its polls: it stands still only if the poller does."""
 
@@ -40,8 +41,7 @@ class Poller:
             self.turns += 1
             pause = None
             blocked = channel.blocked()
-            if blocked != channel.health.blocked:
-                self._observer.blocked(channel.name, blocked)
+            self._tell_blocked(blocked)
             if blocked:
                 self._report(blocked=blocked)
             else:
@@ -55,6 +55,16 @@ class Poller:
             # A late poll does not make the next ones hurry: the rhythm goes on from the next beat.
             due = now + pause if pause is not None else max(due + interval, now)
             await _rest(stop, due - now)
+
+    def _tell_blocked(self, blocked: str) -> None:
+        """Once it has lasted for two beats; and once it is over."""
+        if blocked and blocked == self._blocked[0] and not self._blocked[1]:
+            self._observer.blocked(self._channel.name, blocked)
+            self._blocked = (blocked, True)
+        elif blocked != self._blocked[0]:
+            if self._blocked[1]:
+                self._observer.blocked(self._channel.name, "")
+            self._blocked = (blocked, False)
 
     async def _poll(self) -> float | None:
         """One poll. The seconds to wait before the next where it failed, None for the usual rhythm."""

@@ -12,26 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 from streamer.config import Config, Source
 from streamer.errors import CheckFailed, Fenced, KafkaError, KafkaUnavailable
+from streamer.kafka.connection import STOP_TIMEOUT
 from streamer.kafka.restore import Restored
 from streamer.kafka.store import slot_of
 from streamer.runtime.channel import Channel
 from streamer.runtime.desk import Desk
-from streamer.runtime.differences import Differences
+from streamer.runtime.differences import SURVEY, Differences
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Room
 from streamer.runtime.ports import Clock, Membership, Observer, Store, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP
+from streamer.runtime.tasks import ended, unless
 from streamer.runtime.tenure import Tenure, World
 from streamer.runtime.watchdog import watch
 from streamer.vendor.budget import backoff
 
 AGAIN = 2.0
 """Seconds until a slot from which we were fenced, but which is ours by Kafka's word, is begun anew."""
+
+QUARREL = 120.0
+"""Seconds within which being fenced again means that others, who are not of the group, want the slot too."""
 
 
 class Supervisor:
@@ -57,7 +62,7 @@ class Supervisor:
         self._observer = observer
         self._rng = rng
         self._slots = config.slots
-        self._differences = Differences(instance, observer, clock)
+        self._differences = Differences(config, instance, observer, clock)
         room = Room(config.outbox.max_bytes, len(config.sources))
         self._world = World(
             store, vendors, Desk(store, clock, self._found), room, journal, clock, observer, rng, instance
@@ -66,6 +71,7 @@ class Supervisor:
         self._tenures: dict[int, Tenure] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._away: dict[int, KafkaError] = {}
+        self._fenced: dict[int, tuple[float, int]] = {}
         self._skipped: set[str] = set()
         self._turn = asyncio.Event()
         self._failure: BaseException | None = None
@@ -78,6 +84,11 @@ class Supervisor:
         return {name: channel for tenure in self._tenures.values() for name, channel in tenure.channels.items()}
 
     @property
+    def silent(self) -> Collection[str]:
+        """Configured sources that no instance of the group polls."""
+        return self._differences.silent
+
+    @property
     def trouble(self) -> str:
         """What keeps this instance from working at all; empty if nothing does."""
         if not self._prepared:
@@ -88,17 +99,19 @@ class Supervisor:
         """Run until `stop`. Fenced, KafkaRefused, TopicsWrong, Wedged end it; CheckFailed counts what a stop left."""
         tasks: list[asyncio.Task[Any]] = []
         try:
-            if await _unless(stop, self._reach()):
+            if await unless(stop, self._reach()):
                 self._prepared = True
                 tasks += [self._guarded(watch(lambda: self._turns, self._clock)), self._guarded(self._take_part())]
+                if self.membership is not None:
+                    tasks.append(self._guarded(self._survey()))
                 await self._reconcile_until(stop)
-                await self._wind_down()
+            await self._wind_down()
         finally:
             self._prepared, self._trouble = False, "stopping"
-            await _ended([*self._tasks.values(), *tasks])
+            await ended([*self._tasks.values(), *tasks])
             await self._world.desk.close()
 
-    async def _reach(self) -> bool:
+    async def _reach(self) -> None:
         """Step 1, as often as it takes."""
         attempt = 0
         while True:
@@ -110,7 +123,7 @@ class Supervisor:
                 self._trouble = str(error)
             else:
                 self._observer.kafka(None)
-                return True
+                return
             attempt += 1
             await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
 
@@ -118,11 +131,7 @@ class Supervisor:
         if self.membership is None:
             self._assign(frozenset(range(self._slots)))
             return
-        survey = asyncio.create_task(self._differences.survey(self._store))
-        try:
-            await self.membership.run(lambda: self._tenures.keys(), self._assign)
-        finally:
-            await _ended([survey])
+        await self.membership.run(lambda: self._tenures.keys(), self._assign)
 
     def _assign(self, slots: frozenset[int]) -> None:
         self._assigned = slots
@@ -144,7 +153,7 @@ class Supervisor:
 
     def reload(self, config: Config) -> None:
         """Go on under this configuration; its sources may be others, the rest of what is fixed at the start may not."""
-        self.config = config
+        self.config = self._differences.config = config
         self._world.room.sources = len(config.sources)
         self._turn.set()
 
@@ -167,7 +176,7 @@ class Supervisor:
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await _ended(waits)
+                await ended(waits)
             if self._failure is not None:
                 raise self._failure
 
@@ -187,16 +196,30 @@ class Supervisor:
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
+        if self._away.pop(slot, None) is not None and not self._away and self._tenures:
+            self._observer.kafka(None)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Fenced) and self.membership is not None:
             self._observer.problem(
-                "a slot was taken over", slot=slot, sources=", ".join(tenure.channels), why=error.problem
+                "a slot was taken over",
+                slot=slot,
+                sources=", ".join(tenure.channels),
+                why=error.problem,
+                remedy="if it goes on, another group or instance uses these topics: give it topics of its own",
             )
-            asyncio.get_running_loop().call_later(AGAIN, self._let_begin, slot)
+            asyncio.get_running_loop().call_later(self._patience(slot), self._let_begin, slot)
             return
         if error is not None:
             self._failure = self._failure or error
         self._let_begin(slot)
+
+    def _patience(self, slot: int) -> float:
+        """Seconds until a slot from which we were fenced is begun anew: longer each time if that goes on."""
+        now = self._clock.monotonic()
+        last, times = self._fenced.get(slot, (now, 0))
+        times = times + 1 if now - last < QUARREL else 0
+        self._fenced[slot] = (now, times)
+        return min(AGAIN * 2 ** max(0, times - 1), QUARREL / 2)
 
     def _let_begin(self, slot: int) -> None:
         del self._tasks[slot]
@@ -216,7 +239,16 @@ class Supervisor:
             if problem not in self._skipped:
                 self._skipped.add(problem)
                 self._observer.problem("skipped a record that is not ours", where=problem)
-        self._differences.look(self.config, restored.feeds)
+        self._differences.look(restored.feeds, self.channels)
+
+    async def _survey(self) -> None:
+        while True:
+            await self._clock.sleep(SURVEY)
+            try:
+                self._differences.look(await self._store.feeds(), self.channels)
+                await self._store.check_slots()
+            except KafkaUnavailable:
+                continue
 
     @property
     def _turns(self) -> dict[str, int]:
@@ -225,42 +257,26 @@ class Supervisor:
     async def _wind_down(self) -> None:
         """Step 4, within shutdown_timeout: half of it for the polls in hand, the rest for Kafka."""
         timeout = self.config.shutdown_timeout
-        deadline = self._clock.monotonic() + timeout
+        # What hangs has to be closed within that time, too.
+        deadline = self._clock.monotonic() + max(timeout / 2, timeout - STOP_TIMEOUT - 0.5)
         begun = [tenure for tenure in self._tenures.values() if tenure.begun]
         tasks = [self._tasks[tenure.slot] for tenure in begun]
         reason = "" if self.membership is not None else "the instance was shut down"
         await asyncio.gather(*(tenure.finish(timeout / 2, reason) for tenure in begun))
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.1, deadline - self._clock.monotonic()))
-        waiting = [item for tenure in begun for channel in tenure.channels.values() for item in channel.waiting]
         if self._failure is not None:
             raise self._failure
-        if waiting:
-            events = sum(len(item.load().events) for item in waiting)
-            kept = self._world.journal is not None
-            raise CheckFailed(
-                f"stopped with {len(waiting)} batches ({events} events) unpublished: Kafka did not take them in time",
-                "they are kept on disk for the next start"
-                if kept
-                else "they are inferred again from the next poll as far as the vendor's books show them",
-            )
+        await self._say_what_is_left(begun)
 
-
-async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _unless(stop: asyncio.Event, work: Awaitable[bool]) -> bool:
-    """The result of `work`, or False if `stop` comes first."""
-    task = asyncio.ensure_future(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-        return task.done() and task.result()
-    finally:
-        for pending in (task, stopping):
-            pending.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
+    async def _say_what_is_left(self, begun: Sequence[Tenure]) -> None:
+        waiting = [item for tenure in begun for channel in tenure.channels.values() for item in channel.waiting]
+        left, events = len(waiting), sum(len(item.load().events) for item in waiting)
+        what, remedy = f"{left} batches ({events} events)", "what the vendor's books show of it is inferred again"
+        if (journal := self._world.journal) is not None:
+            here = {name for tenure in begun for name in tenure.channels}
+            mine = self.channels if self.membership is not None else {source.name for source in self.config.sources}
+            left += await journal.count(set(mine) - here)
+            what, remedy = f"{left} batches", "they are kept on disk for the next start"
+        if left:
+            raise CheckFailed(f"stopped with {what} unpublished: Kafka did not take them in time", remedy)

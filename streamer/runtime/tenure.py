@@ -24,6 +24,7 @@ from streamer.runtime.outbox import Room
 from streamer.runtime.poller import Poller
 from streamer.runtime.ports import Clock, Observer, Store, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP, Away, Publisher
+from streamer.runtime.tasks import ended
 from streamer.vendor.budget import backoff
 
 
@@ -105,13 +106,12 @@ class Tenure:
             ]
             self._publishing = tasks[0]
             await asyncio.wait([*tasks, self._failed], return_when=asyncio.FIRST_COMPLETED)
-            for ended in (*tasks, self._failed):
-                if ended.done():
-                    ended.result()
+            for over in (*tasks, self._failed):
+                if over.done():
+                    over.result()
         finally:
-            await _cancelled([polling.task for polling in self._pollers.values()] + tasks)
+            await ended([polling.task for polling in self._pollers.values()] + tasks)
             await self._sink.close()
-            self._away(None)
             for channel in self.channels.values():
                 self._release(channel)
 
@@ -208,9 +208,7 @@ class Tenure:
         observer.restored(channel.name, channel.state.agents)
         if channel.waiting:
             events = sum(len(item.load().events) for item in channel.waiting)
-            observer.problem(
-                "publishing what was kept on disk", source=channel.name, batches=len(channel.waiting), events=events
-            )
+            observer.resumed(channel.name, len(channel.waiting), events)
         if superseded or broken:
             observer.superseded(channel.name, superseded + broken)
 
@@ -256,10 +254,3 @@ class Tenure:
             for channel in self.channels.values():
                 channel.stop(reason)
         self._publisher.finish()
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

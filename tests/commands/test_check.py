@@ -339,7 +339,7 @@ def test_missing_rights_to_write_and_to_use_transactions(
         ("state", 12, "delete", ["cleanup.policy is delete, not compact", "--add-config"]),
         ("state", 12, "compact,delete", ["cleanup.policy is compact,delete"]),
         ("events", 12, "compact", ["cleanup.policy is compact, not delete"]),
-        ("state", 5, "compact", ["5 partitions, but", "has 12", "create one of them anew"]),
+        ("state", 5, "compact", ["5 partitions, but", "has 12", "give the one with fewer as many"]),
     ],
 )
 def test_wrong_topics(

@@ -116,6 +116,9 @@ class FakeKafka:
                 agents[source][extension] = read_agent_state(record.value)
         return Restored(agents, self._feeds(), self.problems)
 
+    async def check_slots(self) -> None:
+        self.reached()
+
     async def feeds(self) -> Mapping[str, LastFeed]:
         self.calls.append("feeds")
         self.reached()
@@ -255,6 +258,9 @@ class FakeJournal:
             self.kept.append(batch)
             written("")
 
+    async def count(self, sources: Collection[str]) -> int:
+        return sum(batch.source in sources for batch in self.kept)
+
     def drop(self, batch: Kept) -> None:
         self.kept = [other for other in self.kept if other != batch]
 
@@ -267,6 +273,7 @@ class Witness(Silent):
         self.kafka_news: list[bool] = []
         self.problems: list[str] = []
         self.dropped = 0
+        self.kept_events = 0
         self.gone: list[str] = []
         self.events: list[str] = []
 
@@ -275,6 +282,9 @@ class Witness(Silent):
 
     def kafka(self, error: KafkaError | None) -> None:
         self.kafka_news.append(error is None)
+
+    def resumed(self, source: str, batches: int, events: int) -> None:
+        self.kept_events += events
 
     def superseded(self, source: str, batches: int) -> None:
         self.dropped += batches

@@ -16,7 +16,7 @@ import pytest
 from streamer.core.feed import Cursor
 from streamer.errors import ConfigError
 from streamer.kafka.serde import Record
-from streamer.runtime.journal import DiskJournal
+from streamer.runtime.journal import DiskJournal, inspect
 from streamer.runtime.outbox import Kept, Load, Room, unpack
 from tests.web.floor import agent, event
 
@@ -128,13 +128,32 @@ journal.DiskJournal(Path({str(path)!r}), print)
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE precious (x)")
     db.close()
+    before = other.read_bytes()
     with pytest.raises(ConfigError, match="another program"):
         DiskJournal(other, print)
+    assert other.read_bytes() == before
     (tmp_path / "text").write_text("no database" * 1000)
     with pytest.raises(ConfigError, match="not a database"):
         DiskJournal(tmp_path / "text", print)
     with pytest.raises(ConfigError, match=r"outbox\.path"):
         DiskJournal(Path("/proc/nowhere/outbox"), print)
+
+
+async def test_what_cannot_be_used_is_found_without_touching_it(tmp_path: Path) -> None:
+    """What `check` says is what `run` would do."""
+    (tmp_path / "text").write_text("no database" * 1000)
+    with sqlite3.connect(tmp_path / "other") as db:
+        db.execute("CREATE TABLE precious (x)")
+    db.close()
+    for bad in (tmp_path, tmp_path / "text", tmp_path / "other", tmp_path / "text" / "under", Path("/dev/null")):
+        assert inspect(bad), bad
+    for good in (tmp_path / "new", tmp_path / "folder" / "new"):
+        assert inspect(good) == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "text"]
+    async with opened(tmp_path / "mine") as journal:
+        await write(journal, kept(1))
+        assert inspect(tmp_path / "mine") == ""
+    assert inspect(tmp_path / "mine") == ""
 
 
 async def test_an_unreadable_batch_is_counted_and_dropped(tmp_path: Path) -> None:

@@ -171,6 +171,25 @@ def test_a_stop_while_kafka_is_away_keeps_what_waits_and_says_so() -> None:
     virtually(work)
 
 
+def test_a_stop_before_kafka_was_reached_says_what_is_on_disk() -> None:
+    """A life that never began has work left all the same."""
+
+    async def work() -> None:
+        kafka, journal, vendor = FakeKafka(), FakeJournal(), FakeVendor(alternating)
+        first = Instance(config(), kafka, {"floor": vendor}, journal=journal)
+        await asyncio.sleep(5)
+        kafka.away = True
+        await asyncio.sleep(20)
+        await first.die()
+        second = Instance(config(), kafka, {"floor": vendor}, journal=journal)
+        await asyncio.sleep(20)
+        with pytest.raises(CheckFailed, match=f"stopped with {len(journal.kept)} batches unpublished"):
+            await second.end()
+        assert second.witness.kafka_news == [False]
+
+    virtually(work)
+
+
 def test_what_waits_is_packed_and_goes_in_few_transactions() -> None:
     """A backlog takes a fraction of its records' bytes, and catches up in portions."""
 

@@ -124,6 +124,25 @@ def test_a_slot_that_another_had_meanwhile_proves_itself_after_a_rebalance() -> 
     virtually(work)
 
 
+def test_a_source_that_no_instance_polls_is_said_by_all_that_know_it() -> None:
+    """One file has it, and the instance that was given its slot has another file."""
+
+    async def work() -> None:
+        m = await member()
+        m.group.assign(frozenset({FLOOR}))
+        await asyncio.sleep(25)
+        assert m.instance.supervisor.silent == frozenset()
+        await asyncio.sleep(25)
+        assert m.instance.supervisor.silent == {"south"}
+        assert m.instance.witness.problems == ["no instance polls a source"]
+        m.group.assign(frozenset({FLOOR, SOUTH}))
+        await asyncio.sleep(15)
+        assert m.instance.supervisor.silent == frozenset()
+        await m.instance.end()
+
+    virtually(work)
+
+
 def test_a_fenced_tenure_begins_anew_while_the_slot_is_ours() -> None:
     """Inside a group an instance does not end: it restores and goes on, unless the group says otherwise."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from streamer.config import Kafka
@@ -102,6 +102,9 @@ class Disk:
     async def load(self, source: str) -> tuple[Sequence[Kept], int]:
         await asyncio.sleep(DISK)
         return [batch for batch in self._host.disk if batch.source == source], 0
+
+    async def count(self, sources: Collection[str]) -> int:
+        return sum(batch.source in sources for batch in self._host.disk)
 
     def keep(self, batch: Kept, written: Written) -> None:
         asyncio.get_running_loop().call_later(DISK, self._write, batch, written)
