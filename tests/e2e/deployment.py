@@ -62,7 +62,8 @@ accesskey_env = "FLOOR_ACCESSKEY"
 
     def simulate(self, *, agents: int, seed: int, floor: str = "default", faults: str = "") -> None:
         """Start the simulator and wait until it answers."""
-        self.simulator = self._start(
+        self.simulator = start(
+            self.folder,
             "simulate",
             f"--port={self.vendor_port}",
             f"--agents={agents}",
@@ -71,18 +72,18 @@ accesskey_env = "FLOOR_ACCESSKEY"
             f"--faults={faults}",
             f"--truth={self.truth}",
         )
-        wait_for(lambda: _get(f"http://127.0.0.1:{self.vendor_port}/control/stats") is not None, "the simulator")
+        wait_for(lambda: get(f"http://127.0.0.1:{self.vendor_port}/control/stats") is not None, "the simulator")
 
     def run(self) -> subprocess.Popen[bytes]:
         """Start one life of the streamer; it records what it polls."""
         recording = self.folder / f"recording-{len(self.recordings)}.jsonl"
         self.recordings.append(recording)
-        self.streamer = self._start("run", f"--config={self.config}", f"--record={recording}")
+        self.streamer = start(self.folder, "run", f"--config={self.config}", f"--record={recording}")
         return self.streamer
 
     def wait_until_live(self) -> None:
         """Every source's feed is live."""
-        wait_for(lambda: _get(f"http://127.0.0.1:{self.port}/readyz") is not None, "the streamer to be live")
+        wait_for(lambda: get(f"http://127.0.0.1:{self.port}/readyz") is not None, "the streamer to be live")
 
     def not_ready(self) -> dict[str, Any]:
         """What /readyz says is not ready; empty too while nobody answers there."""
@@ -114,7 +115,7 @@ accesskey_env = "FLOOR_ACCESSKEY"
 
     def polls(self) -> int:
         """How many status calls the simulator has answered."""
-        stats = _get(f"http://127.0.0.1:{self.vendor_port}/control/stats")
+        stats = get(f"http://127.0.0.1:{self.vendor_port}/control/stats")
         assert stats is not None
         return stats["polls"]
 
@@ -122,15 +123,17 @@ accesskey_env = "FLOOR_ACCESSKEY"
         """What all lives of both programs wrote."""
         return (self.folder / "log.txt").read_text()
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / "log.txt").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "streamer", *arguments],
-                env={**os.environ, "FLOOR_ACCESSKEY": ACCESSKEY},
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command of ours as a process that writes to `log.txt` in `folder`."""
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "streamer", *arguments],
+            env={**os.environ, "FLOOR_ACCESSKEY": ACCESSKEY},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
@@ -142,7 +145,8 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float = 60.0) ->
         time.sleep(0.02)
 
 
-def _get(url: str) -> dict[str, Any] | None:
+def get(url: str) -> dict[str, Any] | None:
+    """The JSON that is served there; None if nobody answers, or not well."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address on loopback
             return json.load(answer)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -19,7 +17,7 @@ from typing import Any, Self
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.conftest import Topics
-from tests.e2e.deployment import ACCESSKEY, wait_for
+from tests.e2e.deployment import get, start, wait_for
 from tests.kafka_server import free_port
 
 SESSION = 6.0
@@ -84,14 +82,14 @@ class Fleet:
         for seed, (name, port) in enumerate(self.vendors.items()):
             truth = folder / f"{name}.truth"
             self._simulators.append(
-                self._start("simulate", f"--port={port}", f"--agents={agents}", f"--seed={seed}", f"--truth={truth}")
+                start(folder, "simulate", f"--port={port}", f"--agents={agents}", f"--seed={seed}", f"--truth={truth}")
             )
         self.follower = Follower(kafka, topics)
         self.follower.start()
 
     def __enter__(self) -> Self:
         for port in self.vendors.values():
-            wait_for(lambda port=port: _get(f"http://127.0.0.1:{port}/control/stats") is not None, "a simulator")
+            wait_for(lambda port=port: get(f"http://127.0.0.1:{port}/control/stats") is not None, "a simulator")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,7 +147,7 @@ class Fleet:
         recording = self.folder / f"{instance}-{len(self.recordings[instance])}.jsonl"
         self.recordings[instance].append(recording)
         command = ("run", f"--config={self.folder / instance}.toml", f"--record={recording}")
-        self.instances[instance] = self._start(*command)
+        self.instances[instance] = start(self.folder, *command)
         return self.instances[instance]
 
     def signal(self, instance: str, number: signal.Signals) -> None:
@@ -192,21 +190,3 @@ class Fleet:
             with error:
                 return json.load(error)["not_ready"]
         return {}
-
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / "log.txt").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "streamer", *arguments],
-                env={**os.environ, "FLOOR_ACCESSKEY": ACCESSKEY},
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-
-
-def _get(url: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address on loopback
-            return json.load(answer)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return None

@@ -129,7 +129,7 @@ def test_sources_come_and_go_on_sighup(kafka: str, topics: Topics, tmp_path: Pat
         assert fleet.log().count("the configuration was not reloaded") < 5
         fleet.configure("a", ["floor"], more="[outbox]\nmax_bytes = 1000000")
         fleet.signal("a", signal.SIGHUP)
-        wait_for(lambda: "outbox: cannot change while running" in fleet.log(), "the refusal")
+        wait_for(lambda: "outbox - cannot change while running" in fleet.log(), "the refusal")
         assert fleet.follower.last("south")["status"] == "live"
         assert fleet.follower.last("floor")["cursor"]["writer"] == writer
         assert fleet.stop("a") == [0], fleet.log()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sqlite3
 import subprocess
@@ -149,7 +150,7 @@ async def test_what_cannot_be_used_is_found_without_touching_it(tmp_path: Path) 
         assert inspect(bad), bad
     for good in (tmp_path / "new", tmp_path / "folder" / "new"):
         assert inspect(good) == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "text"]
+    assert sorted(os.listdir(tmp_path)) == ["other", "text"]
     async with opened(tmp_path / "mine") as journal:
         await write(journal, kept(1))
         assert inspect(tmp_path / "mine") == ""
