@@ -80,10 +80,12 @@ def _state(value: bytes, source: str, extension: str) -> AgentState:
     return agent
 
 
-async def last_feeds(connection: Connection, broken: dict[str, str] | None = None) -> dict[str, LastFeed]:
+async def last_feeds(
+    connection: Connection, broken: dict[str, str] | None = None, *, glance: bool = False
+) -> dict[str, LastFeed]:
     """The newest FeedStatus of every source that has one; what came after it and is none is put into `broken`."""
     feeds: dict[str, LastFeed] = {}
-    async for record in read_to_end(connection, [connection.config.feed_topic]):
+    async for record in read_to_end(connection, [connection.config.feed_topic], glance=glance):
         source = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
             feeds.pop(source, None)
@@ -142,19 +144,21 @@ def _place(record: Any) -> str:
     return f"{record.topic}[{record.partition}]@{record.offset}"
 
 
-async def read_to_end(connection: Connection, topics: Sequence[str]) -> AsyncIterator[Any]:
+async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: bool = False) -> AsyncIterator[Any]:
     """All committed records of `topics`, partition by partition in order, up to the end as it is now.
+
+    That waits for transactions that are open. A `glance` does not: it may miss what was committed behind them.
 
     Where a topic was given more partitions later, a key's older records are in another partition than it belongs to
     now: they are left out once it has newer ones.
     """
-    uncommitted = connection.consumer(committed=False)
-    await connection.start(uncommitted)
+    asking = connection.consumer(committed=glance)
+    await connection.start(asking)
     try:
-        partitions = [tp for topic in topics for tp in await partitions_of(connection, uncommitted, topic)]
-        ends = await connection.call(uncommitted.end_offsets(partitions), "ask for the end of a topic")
+        partitions = [tp for topic in topics for tp in await partitions_of(connection, asking, topic)]
+        ends = await connection.call(asking.end_offsets(partitions), "ask for the end of a topic")
     finally:
-        await connection.discard(uncommitted)
+        await connection.discard(asking)
     consumer = connection.consumer()
     await connection.start(consumer)
     try:

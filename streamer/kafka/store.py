@@ -53,6 +53,10 @@ class KafkaStore:
         """The newest feed status of every source that has one: fence a source's slot before its cursor is relied on."""
         return await last_feeds(self.connection)
 
+    async def glance(self) -> Mapping[str, LastFeed]:
+        """As `feeds`, but as far as it can be read at once: while a transaction is open it may be older."""
+        return await last_feeds(self.connection, glance=True)
+
 
 def slot_of(source: str, slots: int) -> int:
     """murmur2(source) mod slots."""

@@ -181,8 +181,9 @@ class Publisher:
             self.turns += 1
             await self._clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._rng))
             try:
-                # Whoever has taken over meanwhile is not to be fenced by us.
-                self._look_for_another(await self._store.feeds())
+                # Whoever has taken over meanwhile is not to be fenced by us. Only a glance: our own transaction may be
+                # open, and it is the new producer that ends it.
+                self._look_for_another(await self._store.glance())
                 await self._sink.open()
                 return await self._store.feeds()
             except KafkaUnavailable as again:
@@ -194,7 +195,7 @@ class Publisher:
         while self._clock.monotonic() < deadline:
             self.turns += 1
             try:
-                self._look_for_another(await self._store.feeds())
+                self._look_for_another(await self._store.glance())
             except KafkaUnavailable:
                 return
             await self._clock.sleep(TICK)

@@ -245,7 +245,7 @@ class Supervisor:
         while True:
             await self._clock.sleep(SURVEY)
             try:
-                self._differences.look(await self._store.feeds(), self.channels)
+                self._differences.look(await self._store.glance(), self.channels)
                 await self._store.check_slots()
             except KafkaUnavailable:
                 continue

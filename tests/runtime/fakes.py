@@ -116,6 +116,9 @@ class FakeKafka:
                 agents[source][extension] = read_agent_state(record.value)
         return Restored(agents, self._feeds(), self.problems)
 
+    async def glance(self) -> Mapping[str, LastFeed]:
+        return await self.feeds()
+
     async def check_slots(self) -> None:
         self.reached()
 

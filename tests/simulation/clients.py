@@ -267,7 +267,7 @@ class FakeConnection(Connection):
         super().__init__(config or Kafka(), host)
         self.cluster = cluster
         self.host = host
-        self.plans = tuple(plans)
+        self.plans: Sequence[Plan] = tuple(plans)
         self.calls: Counter[Kind] = Counter()
 
     def producer(self, transactional_id: str | None, transaction_timeout_ms: int) -> Any:

@@ -78,7 +78,9 @@ class HostConnection(FakeConnection):
     """A host's way to the cluster."""
 
     def __init__(self, cluster: Cluster, host: Host, plans: Sequence[Plan]) -> None:
-        super().__init__(cluster, host.name, plans, Kafka())
+        super().__init__(cluster, host.name, (), Kafka())
+        # The list itself: what is planned later counts, too.
+        self.plans = plans
         self._machine = host
 
     def _link(self) -> Link:

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from aiokafka import errors
 
 from tests.simulation import schedule
-from tests.simulation.faults import Call, Fail, Fault, Hang, Nth
-from tests.simulation.guards import REMOVED
+from tests.simulation.faults import Call, Delay, Fail, Fault, Hang, Nth
+from tests.simulation.guards import REMOVED, without_cursors_first
 from tests.simulation.world import Setting, World, made
 
 SCHEDULES = 2000
 SHARES = 8
 """Tests that the schedules are spread over, so that one that fails names its share."""
-
-KEPT: Sequence[int] = (300, 361, 9590, 9605)
-"""Seeds whose schedules have once found a defect."""
 
 FAULTS: dict[str, Fault] = {
     "refused": Fail(errors.NodeNotReadyError),
@@ -44,17 +41,42 @@ def test_no_schedule_of_faults_breaks_a_promise(share: int) -> None:
     assert broken == {}
 
 
-@pytest.mark.parametrize("seed", KEPT)
-def test_a_schedule_that_once_found_a_defect_finds_none(seed: int) -> None:
-    """Kept as a case."""
-    assert schedule.run(seed) == []
-
-
 @pytest.mark.parametrize("guard", REMOVED)
 def test_without_a_guard_a_schedule_finds_it_out(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within as many schedules as are run above."""
     REMOVED[guard](monkeypatch)
     assert any(schedule.run(seed) for seed in range(SCHEDULES))
+
+
+def _taken_over_while_reading(seed: int, number: int) -> list[str]:
+    """An instance whose `number`th call takes a second, while another takes over, publishes, and falls silent."""
+
+    async def work() -> list[str]:
+        world = made(Setting(sources=("floor",), grouped=False, partitions=1, seconds=3.0), seed)
+        world.start("a")
+        await asyncio.sleep(2.0)
+        world.kill("a")
+        await asyncio.sleep(0.2)
+        world.plans.append(Nth(number, Delay(1.0), host="a"))
+        world.start("a")
+        await asyncio.sleep(0.02)
+        world.start("b")
+        await asyncio.sleep(3.0)
+        await world.calm()
+        return await world.close()
+
+    return schedule.virtually(work)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_take_over_while_the_record_is_read_is_found_out(monkeypatch: pytest.MonkeyPatch, *, guarded: bool) -> None:
+    """A schedule found it: read after the states, the cursor was another's, and stale states were published."""
+    if not guarded:
+        without_cursors_first(monkeypatch)
+    broken = [
+        found for seed in range(1, 5) for number in range(1, 25) if (found := _taken_over_while_reading(seed, number))
+    ]
+    assert bool(broken) is not guarded
 
 
 def test_a_schedule_follows_from_its_seed_alone() -> None:
