@@ -73,6 +73,7 @@ class Supervisor:
         self._away: dict[int, KafkaError] = {}
         self._fenced: dict[int, tuple[float, int]] = {}
         self._skipped: set[str] = set()
+        self._told_away = False
         self._turn = asyncio.Event()
         self._failure: BaseException | None = None
         self._prepared = False
@@ -196,8 +197,9 @@ class Supervisor:
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
-        if self._away.pop(slot, None) is not None and not self._away and self._tenures:
-            self._observer.kafka(None)
+        self._away.pop(slot, None)
+        if self._tenures:  # without any, nobody knows whether Kafka is back
+            self._tell_whether_away(None)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Fenced) and self.membership is not None:
             self._observer.problem(
@@ -227,11 +229,14 @@ class Supervisor:
 
     def _reached(self, slot: int, error: KafkaError | None) -> None:
         """Kafka is away as long as any slot does not reach it."""
-        before = bool(self._away)
         self._away.pop(slot, None)
         if error is not None:
             self._away[slot] = error
-        if before != bool(self._away):
+        self._tell_whether_away(error)
+
+    def _tell_whether_away(self, error: KafkaError | None) -> None:
+        if self._told_away != bool(self._away):
+            self._told_away = bool(self._away)
             self._observer.kafka(error)
 
     def _found(self, restored: Restored) -> None:

@@ -124,6 +124,28 @@ def test_a_slot_that_another_had_meanwhile_proves_itself_after_a_rebalance() -> 
     virtually(work)
 
 
+def test_kafka_is_back_when_a_slot_begins_anew_after_all_were_lost() -> None:
+    """An instance that was cut off, and fenced on all its slots meanwhile, says so when it has reached Kafka again."""
+
+    async def work() -> None:
+        m = await member()
+        m.group.assign(frozenset({FLOOR, SOUTH}))
+        await asyncio.sleep(5)
+        for sink in m.kafka.sinks:
+            sink.cut_off = True
+        await asyncio.sleep(5)
+        assert m.instance.witness.kafka_news == [True, False]
+        other = await member(m.kafka, "b")
+        other.group.assign(frozenset({FLOOR, SOUTH}))
+        await asyncio.sleep(5)
+        await other.instance.die()
+        await asyncio.sleep(20)
+        assert m.instance.witness.kafka_news == [True, False, True]
+        await m.instance.end()
+
+    virtually(work)
+
+
 def test_a_source_that_no_instance_polls_is_said_by_all_that_know_it() -> None:
     """One file has it, and the instance that was given its slot has another file."""
 
