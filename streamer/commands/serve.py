@@ -141,7 +141,6 @@ def membership_of(
 @contextmanager
 def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserver) -> Generator[None]:
     """SIGHUP: the configuration is read anew. One that cannot be used changes nothing, and the log says why."""
-
     pending: list[asyncio.TimerHandle] = []
 
     def hang_up() -> None:

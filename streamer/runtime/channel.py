@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -177,14 +178,9 @@ class Channel:
             return FULL
         return self._unwritten if self.waiting else ""
 
-    def publishable(self) -> Sequence[Waiting]:
+    def publishable(self) -> Iterator[Waiting]:
         """What may be published now, oldest first."""
-        ready: list[Waiting] = []
-        for item in self.waiting:
-            if not item.safe:
-                break
-            ready.append(item)
-        return ready
+        return takewhile(lambda item: item.safe, self.waiting)
 
     def drop_committed(self, count: int, cursor: Cursor) -> None:
         """The oldest `count` batches were committed, with this cursor."""
@@ -266,7 +262,7 @@ class Channel:
             delivery=self.delivery,
             cursor=cursor,
             outbox_batches=left,
-            outbox_bytes=sum(item.size for item in list(self.waiting)[including:]),
+            outbox_bytes=sum(item.size for item in islice(self.waiting, including, None)),
             superseded=self.superseded,
             clock_offset=self.state.offset,
             config_digest=self.config.digest,

@@ -87,13 +87,14 @@ class Waiting:
     """A numbered batch that waits. Its number was given for good: it is published, or the tenure ends.
 
     `safe`: it may be published; False while it has yet to be written to disk. `size` is what it takes of the bound,
-    `bulk` what it takes of a transaction, in bytes.
+    `bulk` what it takes of a transaction, in bytes; `events` is how many it tells.
     """
 
     def __init__(self, kept: Kept, load: Load, *, safe: bool, packed: bool) -> None:
         self.kept = kept
         self.safe = safe
         self.bulk = load.bulk
+        self.events = len(load.events)
         self.size = len(kept.packed) if packed else self.bulk
         self._load = None if packed else load
 

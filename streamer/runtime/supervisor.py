@@ -276,7 +276,7 @@ class Supervisor:
 
     async def _say_what_is_left(self, begun: Sequence[Tenure]) -> None:
         waiting = [item for tenure in begun for channel in tenure.channels.values() for item in channel.waiting]
-        left, events = len(waiting), sum(len(item.load().events) for item in waiting)
+        left, events = len(waiting), sum(item.events for item in waiting)
         what, remedy = f"{left} batches ({events} events)", "what the vendor's books show of it is inferred again"
         if (journal := self._world.journal) is not None:
             here = {name for tenure in begun for name in tenure.channels}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ from streamer.runtime.ports import Clock, Observer, Store, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP, Away, Publisher
 from streamer.runtime.tasks import ended
 from streamer.vendor.budget import backoff
+
+T = TypeVar("T")
 
 
 class World(msgspec.Struct, frozen=True):
@@ -116,33 +119,27 @@ class Tenure:
                 self._release(channel)
 
     async def _sink_open(self) -> None:
-        """Step 1, as often as it takes."""
-        attempt = 0
-        while True:
-            try:
-                return await self._sink.open()
-            except KafkaUnavailable as error:
-                attempt += 1
-                await self._wait(error, attempt)
+        """Step 1."""
+        await self._insist(self._sink.open)
 
     async def _restored(self, sources: Sequence[str]) -> Restored:
-        """Step 2, as often as it takes. Nobody else can write in between: the producer of step 1 is the newest, or will
-        find out that it is not.
+        """Step 2. Nobody else can write in between: the producer of step 1 is the newest, or will find out that it is
+        not.
         """
+        restored = await self._insist(lambda: self._world.desk.restore(sources))
+        self._away(None)
+        return restored
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` gives, as often as it takes until Kafka is there."""
         attempt = 0
         while True:
             try:
-                restored = await self._world.desk.restore(sources)
+                return await call()
             except KafkaUnavailable as error:
                 attempt += 1
-                await self._wait(error, attempt)
-            else:
-                self._away(None)
-                return restored
-
-    async def _wait(self, error: KafkaUnavailable, attempt: int) -> None:
-        self._away(error)
-        await self._world.clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._world.rng))
+                self._away(error)
+                await self._world.clock.sleep(backoff(attempt, RETRY_BASE, RETRY_CAP, self._world.rng))
 
     async def _keep_up(self) -> None:
         """Make each new configuration true."""
@@ -207,7 +204,7 @@ class Tenure:
         )
         observer.restored(channel.name, channel.state.agents)
         if channel.waiting:
-            events = sum(len(item.load().events) for item in channel.waiting)
+            events = sum(item.events for item in channel.waiting)
             observer.resumed(channel.name, len(channel.waiting), events)
         if superseded or broken:
             observer.superseded(channel.name, superseded + broken)
