@@ -159,7 +159,7 @@ class KafkaServer:
         BROKER of the name `kafka-cluster`. Operations and resources are those of Kafka's ACLs. Only with `sasl`.
         """
         kafka: Any = confluent_admin  # declares only a part of its types
-        rule = kafka.AclBinding(
+        terms = (
             kafka.ResourceType[resource],
             name,
             kafka.ResourcePatternType.PREFIXED if prefix else kafka.ResourcePatternType.LITERAL,
@@ -168,9 +168,15 @@ class KafkaServer:
             kafka.AclOperation[operation],
             kafka.AclPermissionType.ALLOW,
         )
+        rule = kafka.AclBinding(*terms)
         client = kafka.AdminClient({"log_level": 0, **self.librdkafka_options()})
         for outcome in client.create_acls([rule]).values():
             outcome.result(timeout=10)
+        # The controller's answer comes before the broker has heard of it; what a broker describes is what it applies.
+        deadline = time.monotonic() + START_TIMEOUT
+        while rule not in client.describe_acls(kafka.AclBindingFilter(*terms)).result(timeout=10):
+            if time.monotonic() > deadline:
+                raise KafkaStartFailed(f"the broker never applied {rule}")
 
     def _first_start(self) -> None:
         """Choose ports, format and launch; once more with other ports if somebody took one in between."""

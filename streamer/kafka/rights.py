@@ -7,8 +7,10 @@ one producer: with an id of its own that no instance ever runs under, so that no
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
+from confluent_kafka import KafkaError as ConfluentError
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -20,6 +22,14 @@ from streamer.kafka.topics import wanted
 
 NEEDED = ("READ", "WRITE", "DESCRIBE")
 """On every topic: events and rejected are only written, but `tail` reads them."""
+
+NO_COORDINATOR_YET = {
+    ConfluentError.COORDINATOR_NOT_AVAILABLE,
+    ConfluentError.COORDINATOR_LOAD_IN_PROGRESS,
+    ConfluentError.NOT_COORDINATOR,
+}
+"""For a moment after a broker's first group: it makes the topic of the groups then."""
+COORDINATOR_PAUSE = 0.2  # seconds
 
 Found = tuple[str, str, str, str]
 """verdict, what, text, remedy: as a line of `check` takes them."""
@@ -73,16 +83,25 @@ def _topics(connection: Connection) -> list[Found]:
 
 def _group(connection: Connection, group: str) -> Found:
     admin: Any = AdminClient(librdkafka_options(connection))
-    try:
-        asked: dict[str, Any] = admin.describe_consumer_groups(
-            [group], include_authorized_operations=True, request_timeout=CALL_TIMEOUT
-        )
-        allowed: list[Any] | None = asked[group].result(CALL_TIMEOUT).authorized_operations
-    except KafkaException as error:
-        return ("failed", "group", f"{group}: {error.args[0].str()}", "grant Read and Describe on the group")
-    if allowed is None or {operation.name for operation in allowed} & {"READ", "ALL"}:
-        return ("ok", "group", f"{group} may be joined", "")
-    return ("failed", "group", f"we lack READ on {group}", "grant Read and Describe on the group")
+    remedy = "grant Read and Describe on the group"
+    deadline = time.monotonic() + CALL_TIMEOUT
+    while True:
+        try:
+            asked: dict[str, Any] = admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=CALL_TIMEOUT
+            )
+            allowed: list[Any] | None = asked[group].result(CALL_TIMEOUT).authorized_operations
+        except KafkaException as error:
+            reason: ConfluentError = error.args[0]
+            if reason.code() == ConfluentError.GROUP_AUTHORIZATION_FAILED:
+                return ("failed", "group", f"we may not see {group}", remedy)
+            if reason.code() in NO_COORDINATOR_YET and time.monotonic() < deadline:
+                time.sleep(COORDINATOR_PAUSE)
+                continue
+            raise KafkaUnavailable(f"Kafka at {connection.where}: group {group}: {reason.name()}") from None
+        if allowed is None or {operation.name for operation in allowed} & {"READ", "ALL"}:
+            return ("ok", "group", f"{group} may be joined", "")
+        return ("failed", "group", f"we lack READ on {group}", remedy)
 
 
 def librdkafka_options(connection: Connection) -> dict[str, Any]:
