@@ -15,38 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 
 from streamer.core.codes import MAPPABLE, State
 from streamer.core.model import SECOND, Settings
+from streamer.units import Addresses, Bytes, Code, Seconds, is_local, place, split_address
 
 SLOTS = 32
 """Slots where no number is given: fixed, so that two deployments on the same topics fence each other."""
-
-_SIZES = {"B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if (match := re.fullmatch(r"\s*(\d+)\s*(B|[KMG]i?B)?\s*", value, re.IGNORECASE)) is None:
-        raise ValueError('not a size: give bytes, or like "256 MiB"')
-    return int(match[1]) * _SIZES[(match[2] or "B").upper()]
-
-
-def _span(value: object) -> object:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value) if isinstance(value, str) else None
-    return float(match[1]) * _SPANS[match[2] or "s"] if match else value
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """`HOST:PORT` (or `[v6]:PORT`) as host and port; ValueError otherwise."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-Seconds = Annotated[float, BeforeValidator(_span), Field(gt=0, le=10 * 365 * 86_400)]
-Bytes = Annotated[int, BeforeValidator(_size), Field(gt=0)]
-Code = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -112,20 +84,42 @@ class Kafka(_Section):
 
 
 class Http(_Section):
-    """Where the wallboard, metrics and health are served."""
+    """Where the wallboard, metrics, health and callbacks are served, and to whom.
+
+    Beyond this machine only with a `token`, or where a proxy in front asks who comes (`behind_proxy`).
+    """
 
     listen: str = "127.0.0.1:8080"
+    token: SecretStr | None = None
+    token_env: str | None = None
+    token_file: Path | None = None
+    behind_proxy: bool = False
+    agent_names: bool = True
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
         return split_address(self.listen)
 
+    @property
+    def local(self) -> bool:
+        """Can only this machine connect?"""
+        return is_local(self.address[0])
+
     @field_validator("listen")
     @classmethod
     def _listens(cls, text: str) -> str:
         split_address(text)
         return text
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Http:
+        if not (self.local or self.token or self.behind_proxy):
+            raise ValueError(
+                f"listen: {self.listen} is open to other machines: give a token (or token_env, or token_file), or set "
+                "behind_proxy = true where a proxy lets in only whom it knows"
+            )
+        return self
 
 
 class Source(_Section):
@@ -154,6 +148,7 @@ class Source(_Section):
     callback_secret: SecretStr | None = None
     callback_secret_env: str | None = None
     callback_secret_file: Path | None = None
+    callback_addresses: Addresses = ()
 
     @model_validator(mode="after")
     def _sensible(self) -> Source:
@@ -204,15 +199,17 @@ class Feed(_Section):
     heartbeat: Seconds = 10.0
 
 
-def _place(value: object) -> object:
-    return (Path(value).expanduser() if value else None) if isinstance(value, str) else value
-
-
 class Outbox(_Section):
     """What waits while Kafka is away."""
 
-    path: Annotated[Path | None, BeforeValidator(_place)] = None
+    path: Annotated[Path | None, BeforeValidator(place)] = None
     max_bytes: Bytes = 256 * 2**20
+
+
+class Tracing(_Section):
+    """Where spans are sent, by OTLP over HTTP; nowhere if `endpoint` is not given."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
 
 class Cluster(_Section):
@@ -237,6 +234,7 @@ class Config(_Section):
     gate: Gate = Gate()
     state: StateRetention = StateRetention()
     feed: Feed = Feed()
+    tracing: Tracing = Tracing()
     shutdown_timeout: Seconds = 10.0
 
     @model_validator(mode="after")
@@ -271,5 +269,5 @@ class Config(_Section):
     @cached_property
     def digest(self) -> str:
         """16 hex digits that differ where two instances' files differ in what they should agree on; without secrets."""
-        public = self.model_dump(mode="json", exclude={"http", "cluster", "outbox", "shutdown_timeout"})
+        public = self.model_dump(mode="json", exclude={"http", "cluster", "outbox", "tracing", "shutdown_timeout"})
         return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ValidationError
 
-from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention
+from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention, Tracing
 from streamer.errors import ConfigError
 
 PREFIX = "STREAMER_"
@@ -29,15 +29,19 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "gate": Gate,
     "state": StateRetention,
     "feed": Feed,
+    "tracing": Tracing,
 }
 SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
 
-Secrets = Literal["kafka", "sources"]
+Secrets = Literal["kafka", "http", "sources"]
 SECRETS: Mapping[Secrets, tuple[str, ...]] = {
     "kafka": ("sasl_plain_password",),
+    "http": ("token",),
     "sources": ("accesskey", "token", "callback_secret"),
 }
 """Keys that can also be given as `…_env` and `…_file`."""
+
+EVERY: tuple[Secrets, ...] = ("kafka", "http", "sources")
 
 UNUSED = "unused"
 """Stands for a secret that the command at hand has no use for, so that it need not be there."""
@@ -51,7 +55,7 @@ def load(
     env: Mapping[str, str],
     flags: Mapping[str, Any] | None = None,
     *,
-    needs: Collection[Secrets] = ("kafka", "sources"),
+    needs: Collection[Secrets] = EVERY,
 ) -> Config:
     """The configuration in `path`, overridden by `env` and `flags` (dotted keys); ConfigError names key and file.
 
@@ -73,7 +77,7 @@ def build(
     flags: Mapping[str, Any] | None = None,
     where: str = "flags",
     *,
-    needs: Collection[Secrets] = ("kafka", "sources"),
+    needs: Collection[Secrets] = EVERY,
 ) -> Config:
     """As `load`, from an already parsed document, which is changed; `where` names it in errors."""
     origins: Origins = {}
@@ -81,9 +85,10 @@ def build(
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
         _put(raw, section, key, value, f"--{key.replace('_', '-')}", origins)
-    kafka = raw.get("kafka")
-    if isinstance(kafka, dict):
-        _secrets(cast(dict[str, Any], kafka), "kafka", env, f"{where}: kafka", needs)
+    sections: tuple[Secrets, ...] = ("kafka", "http")
+    for section in sections:
+        for table in _tables([raw.get(section)]):
+            _secrets(table, section, env, f"{where}: {section}", needs)
     for source in _tables(raw.get("sources")):
         _secrets(source, "sources", env, f"{where}: sources.{source.get('name', '?')}", needs)
     try:
@@ -144,8 +149,7 @@ def _variables(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _named_variables(raw: Mapping[str, Any]) -> list[str]:
     """The variables that `…_env` keys name: they may be called anything."""
-    kafka = raw.get("kafka")
-    tables = [*_tables(raw.get("sources")), *_tables([kafka])]
+    tables = [*_tables(raw.get("sources")), *_tables([raw.get("kafka"), raw.get("http")])]
     return [str(value) for table in tables for key, value in table.items() if key.endswith("_env")]
 
 

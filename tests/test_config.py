@@ -432,3 +432,31 @@ def test_the_deployments_file_loads() -> None:
     """What docker-compose.yml mounts is a configuration."""
     file = Path(__file__).parent.parent / "deploy" / "streamer.toml"
     assert build(tomllib.loads(file.read_text()), ENV).http.listen == "0.0.0.0:8080"
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:8080", "[::1]:8080", "127.8.0.1:80"])
+def test_this_machine_needs_no_token(listen: str) -> None:
+    """Loopback is open to whoever is on the machine."""
+    assert made({}, {"http.listen": listen}).http.local
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080", "floor.example.com:80"])
+def test_other_machines_need_a_token_or_a_proxy(listen: str) -> None:
+    """Else the page would be open to whoever finds it."""
+    with pytest.raises(ConfigError, match=r"open to other machines: give a token"):
+        made(http={"listen": listen})
+    assert not made(http={"listen": listen, "behind_proxy": True}).http.local
+    config = made({"BOARD_TOKEN": "s3cret-board"}, http={"listen": listen, "token_env": "BOARD_TOKEN"})
+    assert config.http.token is not None
+    assert config.http.token.get_secret_value() == "s3cret-board"
+    assert "s3cret-board" not in repr(config)
+
+
+def test_addresses_of_callbacks() -> None:
+    """Networks or single addresses, also from the environment."""
+    config = build({"sources": [source(callback_addresses=["10.0.0.0/8", "192.0.2.7"])]}, ENV)
+    assert [str(network) for network in config.sources[0].callback_addresses] == ["10.0.0.0/8", "192.0.2.7/32"]
+    env = {**ENV, "STREAMER_SOURCES__FLOOR__CALLBACK_ADDRESSES": "10.0.0.0/8, 2001:db8::/32"}
+    assert len(build({"sources": [source()]}, env).sources[0].callback_addresses) == 2
+    with pytest.raises(ConfigError, match=r"callback_addresses"):
+        build({"sources": [source(callback_addresses=["vendor.example.com"])]}, ENV)

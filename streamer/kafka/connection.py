@@ -13,8 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn  # pyright: ignore[reportUnknownVariableType]
 from aiokafka.helpers import create_ssl_context
 
-from streamer.config import Kafka, split_address
+from streamer.config import Kafka
 from streamer.errors import ConfigError, Fenced, KafkaError, KafkaRefused, KafkaUnavailable
+from streamer.units import split_address
 
 CALL_TIMEOUT = 15.0
 """Seconds that any one call may take: with idempotence the client itself waits for ever for a broker that is away."""
