@@ -61,11 +61,16 @@ class StartKafka(Protocol):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--require-kafka`: a machine that cannot give a real Kafka fails the tests that need one."""
+    """`--require-…`: a machine that cannot give a real Kafka, or a browser, fails the tests that need one."""
     parser.addoption(
         "--require-kafka",
         action="store_true",
         help="fail the tests that need a real Kafka instead of skipping them where there is none",
+    )
+    parser.addoption(
+        "--require-browser",
+        action="store_true",
+        help="fail the tests that need Chromium instead of skipping them where there is none",
     )
 
 

@@ -25,7 +25,9 @@ SECURITY = {
     "Cache-Control": "no-store",
 }
 
-STATIC = {"board.html": "text/html", "board.js": "text/javascript", "board.css": "text/css"}
+STATIC = {"board.html": "text/html", "board.css": "text/css"} | dict.fromkeys(
+    ("board.js", "feeds.js", "filters.js", "floor.js", "group.js", "timeline.js", "words.js"), "text/javascript"
+)
 
 Readiness = Callable[[], tuple[dict[str, str], dict[str, str]]]
 """What is not ready, by name, and why; and what is at risk while all is."""
@@ -53,7 +55,7 @@ def make_app(board: Board, registry: CollectorRegistry, not_ready: Readiness) ->
     app = web.Application(middlewares=[_secured])
     app[_board] = board
     app.router.add_get("/", _static("board.html"))
-    for name in ("board.js", "board.css"):
+    for name in STATIC:
         app.router.add_get(f"/{name}", _static(name))
     app.router.add_get("/events", _events)
     app.router.add_get("/state.json", state)
