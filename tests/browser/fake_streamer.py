@@ -53,7 +53,9 @@ def a_floor(size: int, groups: list[str], source: str = "floor", seed: int = 1) 
     made: list[dict[str, Any]] = []
     for number in range(size):
         (state,) = chance.choices([*STATES], [*STATES.values()])
-        member = [] if state == "signed_out" else chance.sample(groups, 2 if chance.random() < 0.1 else 1)
+        member = (
+            [] if state == "signed_out" else chance.sample(groups, min(len(groups), 2 if chance.random() < 0.1 else 1))
+        )
         since = now() - int(chance.expovariate(1 / 240_000))
         name = chance.choice(NAMES)
         made.append(tile(str(100_000 * seed + 1 + number), state, member, source=source, agent=name, since=since))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Reader
 from tests.browser.fake_streamer import FakeStreamer, a_floor, now, tile
+from tests.browser.reader import Reader
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Reader
 from tests.browser.fake_streamer import FakeStreamer, now, tile
+from tests.browser.reader import Reader
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -33,7 +33,7 @@ async def looks_live(page: Page) -> None:
 
 
 async def test_a_feed_that_says_it_is_not_live(reader: Reader, streamer: FakeStreamer) -> None:
-    """Only its own tiles are marked; status, reason, age and watermark stand at the top, and a screen reader is told."""
+    """Only its own tiles are marked; status, reason, age and watermark are in plain sight, and a screen reader is told."""
     two_feeds(streamer)
     await streamer.start()
     page = await reader.open(streamer)

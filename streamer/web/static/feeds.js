@@ -106,10 +106,10 @@ function troubles() {
     const when = `${clock(now() - silence())}, ${span(silence())} ago`;
     return [["No connection to the streamer.", ` The last word came at ${when}. What is shown may be old.`]];
   }
+  if (feeds.kafka) return [["The streamer cannot reach Kafka.", ` ${feeds.kafka}. What is shown may be old.`]];
+  const found = [];
   const all = sources();
   const bad = all.filter((source) => health(source).status !== "live");
-  const found = feeds.kafka ? [["The streamer cannot reach Kafka.", ` ${feeds.kafka}. What is shown may be old.`]] : [];
-  if (feeds.kafka && bad.length === all.length) return found;
   for (const source of bad.slice(0, NAMED)) {
     const { status, reason } = health(source);
     found.push([`${source} is ${status}.`, ` ${reason ? `${reason}. ` : ""}Shown as of ${clock(ours(source, known(source)))}.`]);
@@ -123,9 +123,10 @@ function verdict(wrong) {
   const all = sources();
   if (!feeds || !all.length) return wrong.length ? ["stale", "no connection"] : ["waiting", feeds ? "waiting for the first poll" : "connecting …"];
   if (lost()) return ["stale", "no connection"];
+  if (feeds.kafka) return ["stale", "Kafka is away"];
   const states = all.map((source) => health(source).status);
   const live = states.filter((status) => status === "live").length;
-  if (live === all.length) return feeds.kafka ? ["stale", "Kafka is away"] : ["live", "live"];
+  if (live === all.length) return ["live", "live"];
   const worst = states.some((status) => status !== "live" && status !== "recovering") ? "stale" : "recovering";
   return [worst, all.length === 1 ? worst : `${live} of ${all.length} feeds live`];
 }

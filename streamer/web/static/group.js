@@ -3,7 +3,6 @@
 import { health, known, ours } from "./feeds.js";
 import { STATES, byName, clock, make, span, word, write } from "./words.js";
 
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const tiles = new WeakMap(); // box → { group, tile }
 const visible = new Set(); // of all groups: only these tick
 
@@ -80,9 +79,6 @@ export class Group {
   /** Show a tile as it now is. */
   draw(tile, agent, isCounted, isShown) {
     if (tile.box.dataset.state !== agent.state) {
-      if (tile.box.dataset.state && visible.has(tile) && !calm.matches) {
-        tile.box.animate([{ boxShadow: "0 0 0 3px var(--c)" }, { boxShadow: "0 0 0 3px transparent" }], 1200);
-      }
       tile.box.dataset.state = agent.state;
       write(tile.state, word(agent.state));
     }
