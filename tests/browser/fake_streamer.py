@@ -130,10 +130,9 @@ class FakeStreamer:
         events: list[dict[str, Any]] = []
         for agent in agents:
             key = agent["source"], agent["extension"]
-            before = self.agents.get(key)
-            if not before or before["state"] != agent["state"]:
-                kind = "state" if before else "first_seen"
-                events.append(line(agent, before and before["state"], kind, basis))
+            before: str | None = self.agents[key]["state"] if key in self.agents else None
+            if before != agent["state"]:
+                events.append(line(agent, before, "state" if before else "first_seen", basis))
             self.agents[key] = agent
         for key in forgotten:
             self.agents.pop(key, None)

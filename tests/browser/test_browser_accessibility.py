@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Any, Literal
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.browser.fake_streamer import FakeStreamer, a_floor, an_hour, now, tile
@@ -13,13 +13,15 @@ from tests.browser.reader import Reader
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 LONG = "an-extension-with-a-very-long-name-that-no-one-would-choose@voice.example.com"
 
 
 async def findings(page: Page) -> list[str]:
     """axe's serious and critical findings."""
-    answer: dict[str, Any] = (await Axe().run(page)).response
-    assert answer["testEngine"]["name"] == "axe-core"
+    await page.evaluate(AXE)
+    answer: dict[str, Any] = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert answer["passes"]
     return [
         f"{found['id']}: {node['target']} {node['failureSummary']}"
         for found in answer["violations"]
@@ -50,7 +52,7 @@ async def test_axe_has_nothing_serious_to_say(
     assert await findings(page) == []
     for button in await page.locator("#totals button").all():
         await button.click()
-    await page.get_by_label("Group").focus()
+    await page.locator("#group").focus()
     assert await findings(page) == []
     await page.get_by_role("button", name="Clear filters").click()
     for status in ("recovering", "stale"):

@@ -33,7 +33,7 @@ async def looks_live(page: Page) -> None:
 
 
 async def test_a_feed_that_says_it_is_not_live(reader: Reader, streamer: FakeStreamer) -> None:
-    """Only its own tiles are marked; status, reason, age and watermark are in plain sight, and a screen reader is told."""
+    """Only its own tiles are marked; status, reason, age and watermark are in plain sight, a screen reader is told."""
     two_feeds(streamer)
     await streamer.start()
     page = await reader.open(streamer)

@@ -116,8 +116,8 @@ async def test_focus_can_be_seen(reader: Reader, streamer: FakeStreamer) -> None
     page = await opened(reader, streamer)
     for _ in range(22):
         await press(page, "Tab")
-        seen = await page.evaluate(
-            "(() => { const s = getComputedStyle(document.activeElement); return [s.outlineStyle, parseFloat(s.outlineWidth)]; })()"
+        style, width = await page.evaluate(
+            "[getComputedStyle(document.activeElement)].map(s => [s.outlineStyle, parseFloat(s.outlineWidth)])[0]"
         )
-        assert seen[0] != "none"
-        assert seen[1] >= 2
+        assert style != "none"
+        assert width >= 2

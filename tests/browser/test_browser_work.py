@@ -29,16 +29,26 @@ new MutationObserver((all) => {
 }).observe(document.body, {childList: true, subtree: true, attributes: true, characterData: true});
 """
 
+BUILT = """new Promise((done) => {
+  const look = () => (floor.getAttribute("aria-busy") === "false" ? done() : requestAnimationFrame(look));
+  const floor = document.getElementById("floor");
+  look();
+})"""
+"""Without asking from outside again and again, which lays out all of a large page."""
+
+HIDE = """new Promise((done) => {
+  document.getElementById("floor").hidden = true;
+  requestAnimationFrame(() => requestAnimationFrame(done));
+})"""
+"""What is out of sight does not tick."""
+
 
 async def large(reader: Reader, streamer: FakeStreamer) -> Page:
     streamer.seat(a_floor(SIZE, [f"group {n}" for n in range(GROUPS)]))
     await streamer.start()
     page = await reader.blank()
     await page.goto(streamer.address)
-    await page.evaluate(
-        "new Promise(done => { const look = () => document.getElementById('floor').getAttribute('aria-busy') === 'false'"
-        " ? done() : setTimeout(look, 20); look(); })"
-    )
+    await page.evaluate(BUILT)
     return page
 
 
@@ -52,11 +62,8 @@ async def test_an_update_touches_what_changed(reader: Reader, streamer: FakeStre
     """Ten of 5,000 change: ten extensions' tiles, their groups' totals and the list are written, nothing else."""
     page = await large(reader, streamer)
     streamer.silent = True
-    await page.evaluate("scrollTo(0, document.body.scrollHeight)")
     chosen = [agent for agent in streamer.agents.values() if agent["state"] == "talking"][:10]
-    # What is in sight ticks: none of it is, while the body is hidden.
-    await page.evaluate("document.getElementById('floor').style.display = 'none'")
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.evaluate(HIDE)
     await page.evaluate(COUNT)
     await streamer.change(*(agent | {"state": "paused", "since": now()} for agent in chosen))
     await expect(page.locator("#latest li")).to_have_count(10)
@@ -80,8 +87,7 @@ async def test_a_second_touches_only_what_is_in_sight(reader: Reader, streamer: 
 async def test_the_same_again_touches_no_tile(reader: Reader, streamer: FakeStreamer) -> None:
     """A snapshot after a lost connection is compared, not built anew."""
     page = await large(reader, streamer)
-    await page.evaluate("document.getElementById('floor').style.display = 'none'")
-    await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.evaluate(HIDE)
     await page.evaluate(COUNT)
     streamer.events = []
     await streamer.change()

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 import streamer.web
 from streamer.errors import ConfigError, KafkaUnavailable
 from streamer.observe.metrics import MetricsObserver
-from streamer.web.app import SECURITY, make_app, serving
+from streamer.web.app import SECURITY, STATIC, make_app, serving
 from streamer.web.board import BEHIND, Board
 from tests.web.floor import AT, agent, event
 
@@ -225,10 +225,11 @@ async def test_hostile_names_are_only_ever_escaped_data(site: Site, http: aiohtt
 def test_the_page_puts_data_into_text_only() -> None:
     """No way from data to markup or code, nothing loaded from elsewhere, nothing inline."""
     static = Path(str(streamer.web.__path__[0])) / "static"
-    script = (static / "board.js").read_text()
+    script = "".join(path.read_text() for path in static.glob("*.js"))
     page = (static / "board.html").read_text()
     assert "textContent" in script
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|setAttribute", script
+        r"innerHTML|outerHTML|setHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?://", script
     )
+    assert {path.name for path in static.iterdir()} == STATIC.keys()
     assert not re.search(r"<script(?! src=)|\son\w+=|style=|https?://", page)

@@ -106,6 +106,7 @@ export class Group {
 
   /** Whoever stands on a tile that goes away stands on its neighbour. */
   leave(tile) {
+    tile.box.tabIndex = -1;
     if (this.stop === tile) this.stop = null;
     if (document.activeElement !== tile.box) return;
     const i = this.tiles.indexOf(tile);
