@@ -82,6 +82,7 @@ async def main(out: Path) -> None:
         await streamer.tell_feeds()
         await expect(stale.locator("#banner")).to_contain_text("shenzhen is stale")
         await stale.evaluate("document.querySelector('.group[data-health=stale]').scrollIntoView({block: 'center'})")
+        await stale.wait_for_timeout(1000)  # what comes into sight is drawn a few frames later
         await stale.screenshot(path=out / "stale.png")
     await streamer.stop()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.browser.fake_streamer import FakeStreamer
 
 
 class Reader:
-    """Opens the wallboard as a person would; whatever a script of it throws fails the test."""
+    """Opens the wallboard as a person would; whatever it throws, or its policy refuses, fails the test."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -23,7 +23,12 @@ class Reader:
         self._contexts.append(context)
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._refused)
         return page
+
+    def _refused(self, said: ConsoleMessage) -> None:
+        if "Content Security Policy" in said.text:
+            self.errors.append(said.text)
 
     async def open(self, streamer: FakeStreamer, fragment: str = "", **options: Any) -> Page:
         """A page that shows the whole floor."""

@@ -14,6 +14,7 @@ from tests.browser.reader import Reader
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+FITS = "part => part.scrollWidth <= part.clientWidth"
 LONG = "an-extension-with-a-very-long-name-that-no-one-would-choose@voice.example.com"
 
 
@@ -83,12 +84,12 @@ async def test_a_phone_needs_no_sideways_scrolling(reader: Reader, streamer: Fak
     await expect(page.locator("#latest li").first).to_be_visible()
     wide = "document.documentElement.scrollWidth"
     assert await page.evaluate(wide) == 360
+    assert await page.locator("#latest").evaluate(FITS)
     await page.locator(".tile", has_text=LONG).first.click()
     await expect(page.locator("#timeline table")).to_be_visible()
     assert await page.evaluate(wide) == 360
-    sheet = page.locator("#timeline .sheet")
-    assert await sheet.evaluate("sheet => sheet.scrollWidth <= sheet.clientWidth")
-    assert await page.locator("#timeline .body").evaluate("body => body.scrollWidth <= body.clientWidth")
+    for part in (".sheet", ".body"):
+        assert await page.locator(f"#timeline {part}").evaluate(FITS)
 
 
 async def test_landmarks_and_headings(reader: Reader, streamer: FakeStreamer) -> None:

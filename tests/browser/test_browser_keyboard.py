@@ -79,6 +79,7 @@ async def test_arrows_walk_the_floor(reader: Reader, streamer: FakeStreamer) -> 
     await expect(page.locator(".tile:focus")).to_be_in_viewport()
     await press(page, "Control+Home")
     await stands_on(page, FIRST)
+    await expect(page.locator(".tile[tabindex='0']")).to_have_count(2)
 
 
 async def test_a_group_folds_by_keyboard(reader: Reader, streamer: FakeStreamer) -> None:

@@ -58,7 +58,8 @@ function choices(select, all, names, present) {
     const options = wanted.map((name) => make("option", { value: `=${name}` }, name || "no task group"));
     select.replaceChildren(make("option", { value: "" }, all), ...options);
   }
-  select.value = present === null ? "" : `=${present}`;
+  const value = present === null ? "" : `=${present}`;
+  if (select.value !== value) select.value = value;
 }
 
 /** Offer these groups and sources. */

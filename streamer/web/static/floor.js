@@ -13,6 +13,7 @@ const extensions = new Map(); // key → { agent, found, counted, tiles: Group �
 const groups = new Map(); // source and name → Group
 const waiting = new Map(); // key → agent, of a snapshot: not built yet
 const dirty = new Set();
+let building = 0; // the timer of the next slice
 
 /** Extensions of each state, of those that group, source and search leave. */
 export const counts = new Map();
@@ -110,13 +111,13 @@ export function change(agents, forgotten) {
 
 /** All there is; `step` is called after each slice of it. What is there already is only compared. */
 export function replace(agents, step) {
-  const building = waiting.size > 0;
+  clearTimeout(building);
   waiting.clear();
   const rank = (agent) => agent.groups[0] ?? "\uffff";
   const sorted = agents.toSorted((a, b) => byName(rank(a), rank(b)) || byName(a.extension, b.extension));
   for (const agent of sorted) waiting.set(keyOf(agent.source, agent.extension), agent);
   for (const key of [...extensions.keys()]) if (!waiting.has(key)) forget(key);
-  if (!building) build(step);
+  build(step);
 }
 
 function build(step) {
@@ -129,7 +130,7 @@ function build(step) {
   settle();
   root.setAttribute("aria-busy", String(waiting.size > 0));
   step();
-  if (waiting.size) setTimeout(build, 0, step);
+  if (waiting.size) building = setTimeout(build, 0, step);
 }
 
 /** Something else is asked for. */
