@@ -160,3 +160,6 @@ async def test_a_floor_without_sources_waits(reader: Reader, streamer: FakeStrea
     await expect(page.locator("#summary")).to_have_text("○ waiting for the first poll")
     await expect(page.locator("#empty")).to_have_text("No extension yet.")
     await expect(page.locator("#banner")).to_be_hidden()
+    streamer.kafka = "no broker answers"
+    await streamer.tell_feeds()
+    await expect(page.locator("#summary")).to_have_text("▲ Kafka is away")

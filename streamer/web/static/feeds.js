@@ -120,10 +120,11 @@ function troubles() {
 
 /** One word for all of it, and how it is said beside the title. */
 function verdict(wrong) {
-  const all = sources();
-  if (!feeds || !all.length) return wrong.length ? ["stale", "no connection"] : ["waiting", feeds ? "waiting for the first poll" : "connecting …"];
+  if (!feeds && !wrong.length) return ["waiting", "connecting …"];
   if (lost()) return ["stale", "no connection"];
   if (feeds.kafka) return ["stale", "Kafka is away"];
+  const all = sources();
+  if (!all.length) return ["waiting", "waiting for the first poll"];
   const states = all.map((source) => health(source).status);
   const live = states.filter((status) => status === "live").length;
   if (live === all.length) return ["live", "live"];
