@@ -179,6 +179,7 @@ def _demo(parsed: argparse.Namespace, out: Output) -> int:
             duration=parsed.duration,
             listen=parsed.listen,
             bootstrap_servers=parsed.bootstrap_servers,
+            env=os.environ,
         )
     )
 

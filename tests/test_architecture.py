@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "kafka": {"errors", "core", "config", "units"},
     "observe": {"errors", "core", "config"},
     "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},
-    "web": {"errors", "core", "config", "vendor", "kafka", "observe", "runtime"},
+    "web": {"errors", "core", "config", "units", "vendor", "kafka", "observe", "runtime"},
     "consumers": {"errors", "core", "config", "kafka", "schemas", "compatibility"},
     "simulator": {"errors"},
 }

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -72,27 +72,35 @@ class Narrator(Silent):
         )
 
 
-async def demo(out: Output, *, agents: int, duration: float | None, listen: str, bootstrap_servers: str | None) -> None:
-    """Run the whole set-up until interrupted, or for `duration` seconds."""
+async def demo(
+    out: Output,
+    *,
+    agents: int,
+    duration: float | None,
+    listen: str,
+    bootstrap_servers: str | None,
+    env: Mapping[str, str],
+) -> None:
+    """Run the whole set-up until interrupted, or for `duration` seconds. Of `env` only `[http]` counts."""
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stopping_on_signals())
         address = bootstrap_servers or stack.enter_context(embedded_broker())
         simulator = await simulate(agents=agents, seed=int(time.time()))
         try:
-            config = _config(simulator.url, address, listen, embedded=bootstrap_servers is None)
+            config = _config(simulator.url, address, listen, env, embedded=bootstrap_servers is None)
             await _show(out, config, stop, duration, managed=bootstrap_servers is not None)
         finally:
             await simulator.close()
 
 
-def _config(vendor: str, kafka: str, listen: str, *, embedded: bool) -> Config:
+def _config(vendor: str, kafka: str, listen: str, env: Mapping[str, str], *, embedded: bool) -> Config:
     return build(
         {
             "kafka": {"bootstrap_servers": kafka, "delivery": "at_least_once" if embedded else "exactly_once"},
-            "http": {"listen": listen},
             "sources": [{"name": "demo", "url": vendor, "appid": "app-1", "accesskey": "key-1"}],
         },
-        {},
+        {name: value for name, value in env.items() if name.startswith("STREAMER_HTTP__") or "STREAMER_" not in name},
+        {"http.listen": listen},
     )
 
 
