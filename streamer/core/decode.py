@@ -33,8 +33,8 @@ MOST_GROUPS = 200
 """Task groups of one extension. With LONGEST_TEXT it keeps a record below the 1 MiB that brokers take by default: one
 that they refuse could never be published, and would hold up everything behind it."""
 
-SHORTEST_ROW = 100
-"""Bytes that a row takes at least, on the average of a long list; the vendor's take three times as many. A list of more
+SHORTEST_ROW = 150
+"""Bytes that a row takes at least, on the average of a long list; the vendor's take twice as many. A list of more
 rows than that allows is nonsense, and reading all of it would hold up every other source for half a minute."""
 
 LONG_LIST = 1000

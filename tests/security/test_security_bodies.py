@@ -125,7 +125,7 @@ def test_a_list_of_nothing_is_read_in_part_only(nonsense: bytes) -> None:
 
 
 def test_a_long_list_of_real_rows_is_read_to_its_end() -> None:
-    """The bound is a third of what a row takes."""
+    """A row takes more than the bound counts for it."""
     snapshot = decoded(*(row(str(100_000 + n)) for n in range(5 * LONG_LIST)))
     assert (len(snapshot.seats), snapshot.rejected) == (5 * LONG_LIST, ())
 
