@@ -21,7 +21,7 @@ OURS = 64
 PATIENCE = 5.0
 """Seconds from a connection's beginning to the answer to its first request; the server itself would wait for ever."""
 
-IDLE = 30.0
+IDLE = 10.0
 """Seconds that a connection is kept without a request after that."""
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
