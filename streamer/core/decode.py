@@ -33,6 +33,13 @@ MOST_GROUPS = 200
 """Task groups of one extension. With LONGEST_TEXT it keeps a record below the 1 MiB that brokers take by default: one
 that they refuse could never be published, and would hold up everything behind it."""
 
+SHORTEST_ROW = 150
+"""Bytes that a row takes at least, on the average of a long list; the vendor's take twice as many. A list of more
+rows than that allows is nonsense, and reading all of it would hold up every other source for half a minute."""
+
+LONG_LIST = 1000
+"""Rows that are read in any case."""
+
 LARGEST_NUMBER = 2**53
 """JSON numbers beyond this are not the same number everywhere."""
 
@@ -59,7 +66,9 @@ def decode(
     rejected: list[RejectedRow] = []
     unread: set[str] = set()
     anonymous = 0
-    for index, raw in enumerate(split(opened.result)):
+    rows = split(opened.result)
+    most = max(LONG_LIST, len(opened.result) // SHORTEST_ROW)
+    for index, raw in enumerate(rows[:most]):
         data = bytes(raw)
         seat = before.get(data)
         if seat is None:
@@ -75,6 +84,10 @@ def decode(
                 continue
         by_bytes[data] = seat
         _keep_newest(seats, seat, index, data, rejected)
+    if len(rows) > most:
+        anonymous += len(rows) - most
+        reason = "a list of more rows than it has room for: the rest is not read"
+        rejected.append(RejectedRow("row", reason, f"result[{most}]", None, b""))
     for extension, count in Counter(extension for _, extension in seats).items():
         if count > MOST_GROUPS:
             unread.add(extension)

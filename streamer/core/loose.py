@@ -65,14 +65,18 @@ def fields(data: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
     try:
-        raws = _fields.decode(_ESCAPE.sub(_whole, data))
+        raws = _fields.decode(mended(data))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Misunderstood("", f"not JSON, or nested too deeply: {error}") from error
     return {name: _value(raw) for name, raw in raws.items()}
 
 
+def mended(data: bytes) -> bytes:
+    """JSON text in which half a surrogate pair, which is no character, harms only itself."""
+    return _ESCAPE.sub(_whole, data)
+
+
 def _whole(escape: re.Match[bytes]) -> bytes:
-    """Half a surrogate pair is no character, but harms only itself."""
     return rb"\ufffd" if escape["lone"] else escape[0]
 
 

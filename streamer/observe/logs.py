@@ -47,9 +47,9 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
             ],
         )
     )
+    handler.addFilter(_worth_telling)
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
-    logging.getLogger("asyncio").addFilter(_worth_telling)
     detailed = level.lower() == "debug"
     for name, least in LEAST_LEVELS.items():
         # The Kafka client tells of every attempt to reach a broker that is away; we tell once that it is, and why.
@@ -57,10 +57,13 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    """Not the errors of records whose producer was thrown away: what failed was told, and settled, already."""
+    """Not the errors of records whose producer was thrown away: what failed was told, and settled, already. And not
+    what is wrong with a request: its sender is told, and whoever may connect could fill the log with it.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    dropped = type(error).__module__.startswith("aiokafka.") and "never retrieved" in record.getMessage()
-    return not dropped
+    module = type(error).__module__
+    dropped = module.startswith("aiokafka.") and "never retrieved" in record.getMessage()
+    return not (dropped or module in ("aiohttp.http_exceptions", "aiohttp.web_protocol"))
 
 
 LEAST_LEVELS = {

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp_sse import sse_response
@@ -17,6 +17,7 @@ from streamer.config import Http
 from streamer.errors import ConfigError
 from streamer.web.access import SECURITY, guard, trusted
 from streamer.web.board import Board, Page, dumps
+from streamer.web.door import IDLE, Door, Visitor
 
 STATIC = {"board.html": "text/html", "board.js": "text/javascript", "board.css": "text/css"}
 
@@ -110,19 +111,25 @@ async def _send(request: web.Request, page: Page) -> None:
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncGenerator[str]:
     """Serve `app` on host:port (0: any free one); yields the address. ConfigError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    door = Door(app)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0, keepalive_timeout=IDLE
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        server = cast(web.Server, runner.server)
         try:
-            await site.start()
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_server(lambda: Visitor(door, server), host, port, backlog=128)
         except OSError as error:
             raise ConfigError(
                 f"http.listen: cannot listen on {host}:{port}: {error.strerror}", "give another address with --listen"
             ) from None
-        bound: tuple[Any, ...] = runner.addresses[0]
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{bound[1]}"
+        try:
+            yield f"http://{shown}:{listening.sockets[0].getsockname()[1]}"
+        finally:
+            listening.close()
     finally:
         app[_board].close_all()
         await runner.cleanup()
