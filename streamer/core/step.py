@@ -276,6 +276,6 @@ def _complete_until(poll: Poll, whole_until: int, agents: Mapping[str, AgentStat
         if agent.state == "wrap_up":
             waiting.append(merge.wrap_up_may_end(agent))
         elif agent.state == "ringing":
-            asked = poll.asked_not_before
-            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, asked, poll.end))
+            seen = poll.asked_not_before if agent.read_until is None else agent.read_until
+            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, seen, poll.end))
     return min([whole_until, *waiting])
