@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 PLACE = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
