@@ -218,6 +218,13 @@ def test_each_alert_has_its_case_and_says_what_it_must() -> None:
         assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
 
 
+def test_each_alert_has_its_section_in_the_handbook_and_each_section_an_alert() -> None:
+    """In the order of the rules."""
+    handbook = (PLACE.parents[1] / "docs" / "operations.md").read_text()
+    sections = re.findall(r"^### (\S+)$", handbook.split("\n## Alerts\n")[1], re.MULTILINE)
+    assert sections == [rule["alert"] for rule in alerts()]
+
+
 def test_configuration_and_rules_are_valid(promtool: Callable[..., str], tmp_path: Path) -> None:
     """By Prometheus's own word. Debian's knows no discovery in a cluster, so that part is not looked at."""
     assert f"{len(alerts())} rules found" in promtool("check", "config", PLACE / "prometheus.yml")
