@@ -132,7 +132,7 @@ async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
     for answer in answers:
         for code, _, _, name, entries in answer.resources:
             if code != 0:
-                raise _refusal(connection, name, code)
+                raise _refusal(connection, name, code, "describe the settings of")
             configs[name] = {entry[0]: entry[1] for entry in entries}
     return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
 
@@ -164,12 +164,14 @@ async def _counts(connection: Connection, admin: Any, names: Sequence[str]) -> d
     return there
 
 
-def _refusal(connection: Connection, topic: str, code: int) -> KafkaRefused | KafkaUnavailable:
+def _refusal(
+    connection: Connection, topic: str, code: int, doing: str = "describe or create"
+) -> KafkaRefused | KafkaUnavailable:
     kind = errors.for_code(code)
     if issubclass(kind, errors.TopicAuthorizationFailedError | errors.ClusterAuthorizationFailedError):
         return KafkaRefused(
-            f"Kafka at {connection.where} denies us the right to describe or create {topic}",
-            "grant the rights that the README lists, or create the topics beforehand",
+            f"Kafka at {connection.where} denies us the right to {doing} {topic}",
+            "grant the rights that docs/operations.md lists, or create the topics beforehand",
         )
     return KafkaUnavailable(f"Kafka at {connection.where}: {topic}: {kind.__name__}", "see the broker's log")
 
