@@ -12,8 +12,11 @@ import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
+from streamer.config import Http
 from streamer.configure import load
+from streamer.observe.troubles import Troubles
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
 
@@ -88,7 +91,8 @@ async def test_readiness_probe_looks_at_kafka_alone(tmp_path: Path, troubles: di
     """The very command, against the pages that `run` serves."""
     token = tmp_path / "http-token"
     token.write_text("s3cret\n")
-    app = make_app(Board(), CollectorRegistry(), lambda: (troubles, {}))
+    http = Http(listen="0.0.0.0:8080", token=SecretStr("s3cret"))
+    app = make_app(Board(Troubles()), CollectorRegistry(), lambda: (troubles, {}), http, lambda: 0)
     async with serving(app, "127.0.0.1", 0) as address:
         program, option, script = CONTAINER["readinessProbe"]["exec"]["command"]
         assert (program, option) == ("python", "-c")

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from streamer.config import Http
 from streamer.observe.metrics import MetricsObserver
+from streamer.observe.troubles import Troubles
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
 from tests.conftest import without
@@ -36,7 +38,8 @@ async def prometheus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     metrics = MetricsObserver(registry)
     metrics.feed("floor", "live", "")
     metrics.kafka(None)
-    async with serving(make_app(Board(), registry, lambda: ({}, {})), "127.0.0.1", 0) as served:
+    app = make_app(Board(Troubles()), registry, lambda: ({}, {}), Http(), lambda: 0)
+    async with serving(app, "127.0.0.1", 0) as served:
         config: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
         config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
         config["rule_files"] = [str(DEPLOY / "prometheus" / name) for name in config["rule_files"]]

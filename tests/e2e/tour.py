@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,7 +18,8 @@ from streamer.errors import KafkaError
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import read_to_end
 from tests.conftest import Topics
-from tests.e2e.deployment import ACCESSKEY, Deployment, start
+from tests.deploy.scraped import Scrape
+from tests.e2e.deployment import ACCESSKEY, Deployment, start, wait_for
 from tests.kafka_server import KafkaServer, free_port
 from tests.topics import settings
 
@@ -50,13 +52,24 @@ class Tour:
         self.server = server
         self.site = Deployment(folder, kafka, topics)
         self._connection = Connection(settings(kafka, topics))
-        self._others: list[subprocess.Popen[bytes]] = []
+        self._others: dict[int, subprocess.Popen[bytes]] = {}
 
     def begin(self) -> None:
         """All is well at first."""
         self.site.simulate(agents=40, seed=3)
+        self.live()
+
+    def live(self) -> None:
+        """Start the instance, and wait until all is well."""
         self.site.run()
-        self.site.wait_until_live()
+        committed = 'streamer_feed_status{source="floor",status="live"} 1.0'
+        wait_for(lambda: committed in self._served("/metrics"), "the feed to say that it is live")
+        self.healthy = self.scrape()
+
+    def scrape(self) -> Scrape:
+        """What every instance says of itself now; None of one that does not answer."""
+        found = {str(port): self._served("/metrics", port) for port in (self.site.port, *self._others)}
+        return Scrape(time.time(), {port: None if page == NOT_SERVED else page for port, page in found.items()})
 
     def control(self, what: str, **fields: str) -> None:
         """Tell the simulator."""
@@ -84,9 +97,9 @@ class Tour:
             "exit code": RUNS if code is None else str(code),
         }
 
-    def _served(self, path: str) -> str:
+    def _served(self, path: str, port: int = 0) -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.site.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.site.port}{path}", timeout=5) as answer:
                 found = answer.read().decode()
                 return f"{answer.status} {found}" if path == "/readyz" else found
         except urllib.error.HTTPError as error:
@@ -107,15 +120,16 @@ class Tour:
 
     def another(self) -> None:
         """Start a second instance for the same topics, outside of any group."""
+        port = free_port()
         config = self.site.folder / "another.toml"
-        config.write_text(self.site.config.read_text().replace(f":{self.site.port}", f":{free_port()}"))
-        self._others.append(start(self.site.folder, "run", f"--config={config}"))
+        config.write_text(self.site.config.read_text().replace(f":{self.site.port}", f":{port}"))
+        self._others[port] = start(self.site.folder, "run", f"--config={config}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *what: object) -> None:
-        for other in self._others:
+        for other in self._others.values():
             other.kill()
             other.wait()
         self.site.__exit__(*what)

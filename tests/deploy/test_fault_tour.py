@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import StartKafka, Topics
+from tests.deploy.scraped import hour, question
 from tests.e2e.deployment import wait_for
-from tests.e2e.tour import Row, Tour, table, unsaid
+from tests.e2e.tour import Row, Tour, literals, table, unsaid
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 ROWS = {row["fault"]: row for row in table(PAGE)}
+
+RULES = PAGE.parents[1] / "deploy" / "prometheus" / "alerts.yml"
+
+SLOPE = 3.0
+"""Seconds between two scrapes that show how fast counters rise during a fault."""
 
 PATIENCE = 60.0
 """Seconds until every surface has said what it has to say: Kafka's absence takes the longest."""
@@ -38,8 +46,7 @@ def fixed_token_revoked(tour: Tour) -> None:
     tour.site.config.write_text(
         tour.site.config.read_text().replace('accesskey_env = "FLOOR_ACCESSKEY"', f'token = "{token}"')
     )
-    tour.site.run()
-    tour.site.wait_until_live()
+    tour.live()
     tour.control("revoke")
 
 
@@ -50,7 +57,7 @@ def account_refused(tour: Tour) -> None:
 
 def partial_lists(tour: Tour) -> None:
     tour.begin()
-    tour.control("faults", spec="every=2:partial=0.5")
+    tour.control("faults", spec="always:partial=0.5")
 
 
 def kafka_down(tour: Tour) -> None:
@@ -88,9 +95,9 @@ def test_the_page_tells_of_these_faults() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_surface_says_what_the_page_says(
-    fault: str, kafka: str, own_kafka: StartKafka, topics: Topics, tmp_path: Path
+    fault: str, kafka: str, own_kafka: StartKafka, topics: Topics, tmp_path: Path, promtool: Callable[..., str]
 ) -> None:
-    """Each cell of the fault's row."""
+    """Each cell of the fault's row; and if the fault stays, Prometheus fires the alerts that it names and no others."""
     row: Row = ROWS[fault]
     server = own_kafka() if fault == "Kafka down" else None
     with Tour(tmp_path, server.bootstrap if server else kafka, topics, server) as tour:
@@ -105,3 +112,9 @@ def test_every_surface_says_what_the_page_says(
             wait_for(said, f"what is said of {fault}", PATIENCE)
         except TimeoutError:
             pytest.fail("\n\n".join(problems))
+        during = [tour.scrape()]
+        wait_for(lambda: time.time() > during[0].at + SLOPE, "a while to go by")
+        during.append(tour.scrape())
+    world = hour(tour.healthy, during)
+    (tmp_path / "alerts.json").write_text(json.dumps(question(str(RULES), world, literals(row["alert"]))))
+    promtool("test", "rules", tmp_path / "alerts.json")
