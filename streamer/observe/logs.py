@@ -13,7 +13,7 @@ from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged, Findings, Snapshot
 from streamer.core.rejected import redact
 from streamer.errors import KafkaError, VendorError, VendorRefused
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 
 
 def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
@@ -100,7 +100,7 @@ def wrong_zone(off: int) -> tuple[str, str]:
     return problem, f"the source's timezone should be one that is {abs(hours):g} h further {where}"
 
 
-class LogObserver(Silent):
+class LogObserver(Observer):
     """Writes what an operator would want to read afterwards."""
 
     def __init__(self) -> None:

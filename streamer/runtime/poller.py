@@ -90,6 +90,7 @@ class Poller:
         channel.state = state
         channel.take(batch, self._source.secrets())
         self._observer.compared(channel.name, batch.findings)
+        self._observer.rejected(channel.name, snapshot.rejected)
         self._observer.polled(channel.name, snapshot, (self._clock.now_ms() - polled.requested_at) / 1000)
         channel.report(
             msgspec.structs.replace(
@@ -109,6 +110,7 @@ class Poller:
             reason = redact(error.problem, self._source.secrets())
             batch: Batch = body_batch(channel.name, error.requested_at, reason, error.body)
             channel.take(batch, self._source.secrets())
+            self._observer.rejected(channel.name, batch.rejected)
         self._observer.poll_failed(channel.name, error)
         refused = isinstance(error, VendorRefused)
         self._report(trouble=str(error), refused=refused)

@@ -194,9 +194,11 @@ class Supervisor:
             self._tenures[slot] = tenure
             self._tasks[slot] = task = asyncio.create_task(tenure.run(), name=f"slot {slot}")
             task.add_done_callback(lambda task, s=slot: self._tenure_ended(s, task))
+            self._observer.slots(len(self._tenures))
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
+        self._observer.slots(len(self._tenures))
         self._away.pop(slot, None)
         if self._tenures:  # without any, nobody knows whether Kafka is back
             self._tell_whether_away(None)

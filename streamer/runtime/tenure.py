@@ -203,6 +203,7 @@ class Tenure:
             lost=f"{len(lost)} records on the state topic could not be read" if lost else "",
         )
         observer.restored(channel.name, channel.state.agents)
+        observer.outbox(channel.name, *channel.backlog())
         if channel.waiting:
             events = sum(item.events for item in channel.waiting)
             observer.resumed(channel.name, len(channel.waiting), events)

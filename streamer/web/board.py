@@ -11,7 +11,7 @@ from streamer.core import wire
 from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged
 from streamer.errors import KafkaError
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 
 LATEST = 50
 """Transitions kept for a page that opens."""
@@ -54,7 +54,7 @@ class Page:
         self.over.set()
 
 
-class Board(Silent):
+class Board(Observer):
     """Follows what was committed and tells every open page."""
 
     def __init__(self) -> None:
