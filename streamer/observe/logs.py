@@ -52,7 +52,7 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
     logging.getLogger("asyncio").addFilter(_worth_telling)
     detailed = level.lower() == "debug"
     for name, least in LEAST_LEVELS.items():
-        # The Kafka client tells of every attempt to reach a broker that is away; we tell once that it is, and why.
+        # Libraries tell of every attempt to reach what is away (Kafka, a collector); we tell once that it is, and why.
         logging.getLogger(name).setLevel(least if detailed or name == "asyncio" else logging.CRITICAL)
 
 
@@ -68,6 +68,8 @@ LEAST_LEVELS = {
     "aiokafka.conn": logging.INFO,  # below that it writes out every request, and one of them holds the password
     "aiohttp.access": logging.DEBUG,
     "asyncio": logging.WARNING,
+    "opentelemetry": logging.DEBUG,
+    "urllib3": logging.DEBUG,
 }
 """Of libraries' loggers, at --log-level debug."""
 
@@ -189,6 +191,14 @@ class LogObserver(Observer):
         elif self._disk_full:
             self._disk_full = False
             self._log.info("batches wait on disk again")
+
+    def tracing(self, problem: str, lost: int) -> None:
+        """Spans cannot be sent, and why; empty when they can again, after so many were lost."""
+        if problem:
+            remedy = "check tracing.endpoint and the collector; polls and events go on without"
+            self._log.warning("spans are lost", problem=problem, remedy=remedy)
+        else:
+            self._log.info("spans are sent again", lost=lost)
 
     def superseded(self, source: str, batches: int) -> None:
         self._log.warning(

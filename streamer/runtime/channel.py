@@ -15,7 +15,7 @@ from streamer.core.model import SECOND, AgentState, Batch, Seat, SourceState
 from streamer.core.rejected import Told
 from streamer.core.thaw import read_agent_state
 from streamer.kafka.restore import LastFeed
-from streamer.kafka.serde import encode
+from streamer.kafka.serde import Headers, encode
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Kept, Load, Room, Waiting, unpack
 from streamer.runtime.ports import Clock
@@ -126,12 +126,12 @@ class Channel:
                 else:
                     agents[extension] = read_agent_state(record.value)
 
-    def take(self, batch: Batch, secrets: Sequence[str]) -> None:
-        """Number the batch and let it wait, unless it is empty."""
+    def take(self, batch: Batch, secrets: Sequence[str], trace: Headers = ()) -> None:
+        """Number the batch and let it wait, unless it is empty. `trace` goes with its events: see `encode`."""
         batch = msgspec.structs.replace(batch, rejected=self.told.only_new(batch.rejected))
         if batch.empty:
             return
-        records = encode(batch, self.config.kafka, self.told, secrets)
+        records = encode(batch, self.config.kafka, self.told, secrets, trace)
         load = Load(records, batch.events, batch.states, batch.forgotten)
         self.number += 1
         # What is published at once is not worth packing.

@@ -23,6 +23,7 @@ from streamer.kafka.serde import Record
 from streamer.observe.observer import Observer, Observers
 from streamer.runtime.journal import Written
 from streamer.runtime.outbox import Kept
+from streamer.runtime.ports import UNTRACED, Tracer
 from streamer.runtime.supervisor import Supervisor
 from streamer.vendor.session import Polled
 from tests.validation import validate
@@ -339,6 +340,7 @@ class Instance:
         journal: FakeJournal | None = None,
         membership: FakeMembership | None = None,
         watching: Sequence[Observer] = (),
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.witness = Witness()
         self.stop = asyncio.Event()
@@ -352,6 +354,7 @@ class Instance:
             name,
             journal=journal,
             membership=membership,
+            tracer=tracer,
         )
         self.task = asyncio.ensure_future(self.supervisor.run(self.stop))
 
