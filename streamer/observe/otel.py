@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -28,8 +29,9 @@ HTTP_STATUS = "http.response.status_code"
 class OtelTracer(Tracer):
     """Makes spans of `provider`'s. Close it after use."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, exporter: _OnEdges | None = None) -> None:
         self._provider = provider
+        self._exporter = exporter
         self._tracer = provider.get_tracer("streamer", version("streamer"))
 
     @classmethod
@@ -39,8 +41,9 @@ class OtelTracer(Tracer):
             {"service.name": "streamer", "service.version": version("streamer"), "service.instance.id": instance}
         )
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(_OnEdges(endpoint, tell)))
-        return cls(provider)
+        exporter = _OnEdges(endpoint, tell)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        return cls(provider, exporter)
 
     @contextmanager
     def poll(self, source: str) -> Generator[Span]:
@@ -55,11 +58,12 @@ class OtelTracer(Tracer):
             yield _Poll(span)
 
     async def close(self) -> None:
-        """Send what waits, for at most PATIENCE seconds."""
+        """Send what waits, for at most PATIENCE seconds, and not at all where nobody takes it."""
         # Shutting down waits for an export that hangs: a daemon thread may be left to it.
         closing = threading.Thread(target=self._provider.shutdown, name="close tracing", daemon=True)
+        lost = self._exporter is not None and self._exporter.in_trouble
         closing.start()
-        await asyncio.to_thread(closing.join, PATIENCE)
+        await asyncio.to_thread(closing.join, 0.0 if lost else PATIENCE)
 
 
 class _Poll(Span):
@@ -87,12 +91,20 @@ class _OnEdges(SpanExporter):
         self._where = urlsplit(endpoint).netloc
         self._tell = tell
         self._lost = 0
+        self._begun: float | None = None
+
+    @property
+    def in_trouble(self) -> bool:
+        """Did the last spans get lost, or do some hang?"""
+        return self._lost > 0 or (self._begun is not None and time.monotonic() - self._begun > PATIENCE)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._begun = time.monotonic()
         try:
             result = self._exporter.export(spans)
         except Exception:  # whatever a library does with a strange address
             result = SpanExportResult.FAILURE
+        self._begun = None
         if result is SpanExportResult.FAILURE:
             if not self._lost:
                 self._tell(f"the collector at {self._where} does not take spans", 0)

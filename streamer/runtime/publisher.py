@@ -159,10 +159,10 @@ class Publisher:
             channel = portion.channel
             before, channel.written = channel.written, portion.written
             dropped = channel.drop_committed(len(portion.loads), portion.cursor)
-            self._observer.outbox(channel.name, *channel.backlog())
             for load, batch in zip(portion.loads, dropped, strict=True):
                 self._observer.committed(channel.name, load.events, load.states, load.forgotten, now)
                 self._observer.told_after(channel.name, load.told_after(batch.offset, now))
+            self._observer.outbox(channel.name, *channel.backlog())
             if before is None or before.status != portion.written.status:
                 self._observer.feed(channel.name, portion.written.status, portion.written.reason)
 
