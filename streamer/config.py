@@ -211,6 +211,21 @@ class Tracing(_Section):
 
     endpoint: str | None = Field(default=None, pattern=r"^https?://")
 
+    @field_validator("endpoint")
+    @classmethod
+    def _leads_somewhere(cls, text: str | None) -> str | None:
+        try:
+            parts = urlsplit(text or "http://nowhere")
+            found = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            found = False
+        else:
+            if parts.username or parts.password:
+                raise ValueError("must hold no password; OTEL_EXPORTER_OTLP_HEADERS in the environment can")
+        if not found:
+            raise ValueError("its host or port is none")
+        return text
+
 
 class Cluster(_Section):
     """Several instances that share the sources. `instance` is a name that survives a restart; without it an instance

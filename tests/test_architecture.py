@@ -93,6 +93,11 @@ def test_kafka_clients_are_used_in_two_places() -> None:
     assert {part(module) for module in importers("aiokafka", "confluent_kafka")} <= {"kafka", "consumers"}
 
 
+def test_opentelemetry_is_known_in_one_place() -> None:
+    """Who has not configured it need not have it."""
+    assert importers("opentelemetry") == {"streamer.observe.otel"}
+
+
 def test_only_the_command_line_reads_the_environment() -> None:
     """Everybody else is handed what they need."""
     readers = {

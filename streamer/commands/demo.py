@@ -20,7 +20,7 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.embedded import embedded_broker
 from streamer.kafka.store import KafkaStore
 from streamer.observe.metrics import states_by_name
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 from streamer.simulator.server import serve as simulate
 
 SUMMARY_EVERY = 5.0
@@ -30,7 +30,7 @@ RATE_OVER = 10.0
 """Seconds over which events a second are counted."""
 
 
-class Narrator(Silent):
+class Narrator(Observer):
     """Prints a line for each committed event; `summary` tells how the floor stands."""
 
     def __init__(self, out: Output) -> None:

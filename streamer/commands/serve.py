@@ -23,6 +23,7 @@ from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
 from streamer.observe.observer import Observer, Observers
+from streamer.observe.tracing import tracing_to
 from streamer.observe.troubles import Troubles
 from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
@@ -36,7 +37,7 @@ from streamer.web.watch import beat, watch
 RELOAD_AFTER = 0.5
 """Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
 
-FIXED = ("kafka", "http", "cluster", "outbox")
+FIXED = ("kafka", "http", "cluster", "outbox", "tracing")
 """Sections that are read at the start only."""
 
 
@@ -87,9 +88,11 @@ async def serve(
         stack.enter_context(unblocked())
         recorder = stack.enter_context(recording_to(record, log.notice)) if record else None
         made = await stack.enter_async_context(vendors(config, clock, log.notice, recorder))
+        instance = instance_of(config)
+        tracer = await stack.enter_async_context(tracing_to(config.tracing.endpoint, instance, log.tracing))
         journal = await stack.enter_async_context(journal_of(config, everyone))
         rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
-        supervisor = Supervisor(config, store, made, clock, everyone, rng, instance_of(config), journal=journal)
+        supervisor = Supervisor(config, store, made, clock, everyone, rng, instance, journal=journal, tracer=tracer)
         supervisor.membership = membership_of(config, store, supervisor, log)
         if load is not None:
             stack.enter_context(reloading(supervisor, made, load, log))

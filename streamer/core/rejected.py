@@ -93,5 +93,5 @@ class Told:
 
 def body_batch(source: str, requested_at: int, reason: str, body: bytes) -> Batch:
     """The batch of a poll whose whole answer could not be understood: it rejects the body and changes nothing."""
-    row = RejectedRow("body", reason, "", None, body)
+    row = RejectedRow("body", reason, "", None, body, "body")
     return Batch(source, f"{source}/{requested_at}", requested_at, (), (), (row,))

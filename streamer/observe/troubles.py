@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from streamer.errors import KafkaError
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 
 
-class Troubles(Silent):
+class Troubles(Observer):
     """Kafka away, the outbox's disk, polling that has stopped: each with its reason, empty while all is well."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from streamer.core.rejected import body_batch, redact
 from streamer.core.step import step
 from streamer.errors import VendorError, VendorRefused
 from streamer.runtime.channel import Channel
-from streamer.runtime.ports import Clock, Observer, Source
+from streamer.runtime.ports import Clock, Observer, Source, Span, Tracer
 from streamer.vendor.budget import REFUSED_RETRY, UNAVAILABLE_CAP, backoff
 from streamer.vendor.session import Polled, Unusable
 
@@ -21,11 +21,20 @@ from streamer.vendor.session import Polled, Unusable
 class Poller:
     """Polls one source at its interval until told to stop. Polls never overlap."""
 
-    def __init__(self, channel: Channel, source: Source, clock: Clock, observer: Observer, rng: random.Random) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        source: Source,
+        clock: Clock,
+        observer: Observer,
+        tracer: Tracer,
+        rng: random.Random,
+    ) -> None:
         self._channel = channel
         self._source = source
         self._clock = clock
         self._observer = observer
+        self._tracer = tracer
         self._rng = rng
         self._failures = 0
         self._blocked = ("", False)
@@ -46,7 +55,8 @@ class Poller:
                 self._report(blocked=blocked)
             else:
                 self._observer.polling(channel.name, self._clock.monotonic() - due)
-                pause = await self._poll()
+                with self._tracer.poll(channel.name) as span:
+                    pause = await self._poll(span)
             self._observer.outbox(channel.name, *channel.backlog())
             now = self._clock.monotonic()
             if self.turns == 1:
@@ -66,30 +76,36 @@ class Poller:
                 self._observer.blocked(self._channel.name, "")
             self._blocked = (blocked, False)
 
-    async def _poll(self) -> float | None:
+    async def _poll(self, span: Span) -> float | None:
         """One poll. The seconds to wait before the next where it failed, None for the usual rhythm."""
         channel = self._channel
         try:
             polled = await self._source.poll()
         except VendorError as error:
-            return self._failed(error)
+            return self._failed(error, span)
         try:
-            self._compare(polled)
+            self._compare(polled, span)
         except Exception as error:  # one bad source must not end the others' process
             self._observer.problem("internal error in a poll", source=channel.name, error=repr(error), exception=error)
-            self._report(trouble=f"internal error: {type(error).__name__}")
+            trouble = f"internal error: {type(error).__name__}"
+            span.ended("error", trouble)
+            self._report(trouble=trouble)
             return backoff(self._failed_again(), channel.source.poll_interval, UNAVAILABLE_CAP, self._rng)
         self._failures = 0
         return None
 
-    def _compare(self, polled: Polled) -> None:
+    def _compare(self, polled: Polled, span: Span) -> None:
         channel = self._channel
         snapshot = decode(polled.opened, polled.requested_at, polled.answered_at, channel.settings, channel.by_bytes)
         state, batch = step(channel.state, snapshot, channel.settings)
         channel.by_bytes = snapshot.by_bytes
         channel.state = state
-        channel.take(batch, self._source.secrets())
+        channel.take(batch, self._source.secrets(), span.headers)
+        span.ended(
+            "good", poll_id=batch.poll_id, rows=len(snapshot.seats), events=len(batch.events), status=polled.status
+        )
         self._observer.compared(channel.name, batch.findings)
+        self._observer.rejected(channel.name, snapshot.rejected)
         self._observer.polled(channel.name, snapshot, (self._clock.now_ms() - polled.requested_at) / 1000)
         channel.report(
             msgspec.structs.replace(
@@ -102,15 +118,18 @@ class Poller:
             )
         )
 
-    def _failed(self, error: VendorError) -> float:
+    def _failed(self, error: VendorError, span: Span) -> float:
         channel = self._channel
         attempt = self._failed_again()
+        secrets = self._source.secrets()
+        reason = redact(error.problem, secrets)
         if isinstance(error, Unusable):
-            reason = redact(error.problem, self._source.secrets())
             batch: Batch = body_batch(channel.name, error.requested_at, reason, error.body)
-            channel.take(batch, self._source.secrets())
+            channel.take(batch, secrets)
+            self._observer.rejected(channel.name, batch.rejected)
         self._observer.poll_failed(channel.name, error)
         refused = isinstance(error, VendorRefused)
+        span.ended("refused" if refused else "failed", reason, status=error.status)
         self._report(trouble=str(error), refused=refused)
         if refused:
             return backoff(1, REFUSED_RETRY, REFUSED_RETRY, self._rng)

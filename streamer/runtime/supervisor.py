@@ -25,7 +25,7 @@ from streamer.runtime.desk import Desk
 from streamer.runtime.differences import SURVEY, Differences
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Room
-from streamer.runtime.ports import Clock, Membership, Observer, Store, Vendors
+from streamer.runtime.ports import UNTRACED, Clock, Membership, Observer, Store, Tracer, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP
 from streamer.runtime.tasks import ended, unless
 from streamer.runtime.tenure import Tenure, World
@@ -54,6 +54,7 @@ class Supervisor:
         *,
         membership: Membership | None = None,
         journal: Journal | None = None,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.config = config
         self.membership = membership
@@ -65,7 +66,7 @@ class Supervisor:
         self._differences = Differences(config, instance, observer, clock)
         room = Room(config.outbox.max_bytes, len(config.sources))
         self._world = World(
-            store, vendors, Desk(store, clock, self._found), room, journal, clock, observer, rng, instance
+            store, vendors, Desk(store, clock, self._found), room, journal, clock, observer, tracer, rng, instance
         )
         self._assigned: frozenset[int] | None = None
         self._tenures: dict[int, Tenure] = {}
@@ -194,9 +195,11 @@ class Supervisor:
             self._tenures[slot] = tenure
             self._tasks[slot] = task = asyncio.create_task(tenure.run(), name=f"slot {slot}")
             task.add_done_callback(lambda task, s=slot: self._tenure_ended(s, task))
+            self._observer.slots(len(self._tenures))
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
+        self._observer.slots(len(self._tenures))
         self._away.pop(slot, None)
         if self._tenures:  # without any, nobody knows whether Kafka is back
             self._tell_whether_away(None)

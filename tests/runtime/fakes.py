@@ -20,9 +20,10 @@ from streamer.core.thaw import read_agent_state
 from streamer.errors import Fenced, KafkaError, KafkaUnavailable, VendorError
 from streamer.kafka.restore import LastFeed, Restored, read_feed
 from streamer.kafka.serde import Record
+from streamer.observe.observer import Observer, Observers
 from streamer.runtime.journal import Written
 from streamer.runtime.outbox import Kept
-from streamer.runtime.ports import Silent
+from streamer.runtime.ports import UNTRACED, Tracer
 from streamer.runtime.supervisor import Supervisor
 from streamer.vendor.session import Polled
 from tests.validation import validate
@@ -268,7 +269,7 @@ class FakeJournal:
         self.kept = [other for other in self.kept if other != batch]
 
 
-class Witness(Silent):
+class Witness(Observer):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -338,6 +339,8 @@ class Instance:
         name: str = "a",
         journal: FakeJournal | None = None,
         membership: FakeMembership | None = None,
+        watching: Sequence[Observer] = (),
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.witness = Witness()
         self.stop = asyncio.Event()
@@ -346,11 +349,12 @@ class Instance:
             kafka,
             FakeVendors(vendors),
             VirtualClock(),
-            self.witness,
+            Observers(self.witness, *watching) if watching else self.witness,
             random.Random(1),
             name,
             journal=journal,
             membership=membership,
+            tracer=tracer,
         )
         self.task = asyncio.ensure_future(self.supervisor.run(self.stop))
 

@@ -11,7 +11,7 @@ from streamer.kafka import topics as ours
 from streamer.kafka.connection import Connection
 from streamer.kafka.serde import Record
 from streamer.kafka.sink import Sink
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 from streamer.observe.troubles import Troubles
 from streamer.runtime.clock import SystemClock
 from streamer.web.board import Board
@@ -28,7 +28,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-class Complaints(Silent):
+class Complaints(Observer):
     """What was told as a problem."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Complaints(Silent):
 
 
 @asynccontextmanager
-async def watching(connection: Connection, board: Board, observer: Silent) -> AsyncGenerator[None]:
+async def watching(connection: Connection, board: Board, observer: Observer) -> AsyncGenerator[None]:
     """A watch whose feeds beat each second, so that a silence is noticed within two."""
     source = Source(name="floor", url="http://127.0.0.1:1", appid="a")
     config = Config(kafka=connection.config, sources=(source,), feed=Feed(heartbeat=1.0))
@@ -56,7 +56,7 @@ async def test_topics_that_are_made_later_are_shown_then(kafka: str, topics: Top
     """The wallboard is there before the first `run` has created them."""
     connection = Connection(settings(kafka, topics))
     board = Board(Troubles())
-    async with watching(connection, board, Silent()):
+    async with watching(connection, board, Observer()):
         await until(lambda: "has no topic" in board.snapshot(0)["feeds"]["kafka"])
         await ours.ensure(connection)
         await until(lambda: board.snapshot(0)["feeds"]["kafka"] == "")
@@ -69,7 +69,7 @@ async def test_kafkas_restart_is_survived(own_kafka: StartKafka, topics: Topics)
     await ours.ensure(connection)
     await shown(connection, set(ours.wanted(connection.config)))
     board = Board(Troubles())
-    async with watching(connection, board, Silent()):
+    async with watching(connection, board, Observer()):
         await written(connection, records(states=[agent("1")]), topics)
         await until(lambda: ("floor", "1") in board.floor.agents)
         await asyncio.to_thread(server.stop)
