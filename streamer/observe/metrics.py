@@ -53,6 +53,7 @@ class MetricsObserver(Observer):
         Info("streamer_build", "The version that runs, and its Python.", registry=registry).info(
             {"version": version("streamer"), "python": platform.python_version()}
         )
+        self._configured = gauge("streamer_source_configured", "1 for each source in this instance's file.", "source")
         self._slots = gauge("streamer_slots_held", "Slots with sources that this instance works on.")
         self._polls = counter("streamer_polls_total", "Polls by outcome: good, failed or refused.", "source", "outcome")
         self._seconds = histogram(
@@ -146,6 +147,11 @@ class MetricsObserver(Observer):
         # What has happened but once would not show as an increase if there had been no series before.
         for outcome in get_args(Written):
             self._transactions.labels(outcome)
+
+    def configured(self, sources: Sequence[str]) -> None:
+        self._configured.clear()
+        for source in sources:
+            self._configured.labels(source).set(1)
 
     def slots(self, held: int) -> None:
         self._slots.set(held)

@@ -19,6 +19,9 @@ class Observer:
     wallboard) overrides what it cares for.
     """
 
+    def configured(self, sources: Sequence[str]) -> None:
+        """The sources that this instance knows of, whoever polls them."""
+
     def slots(self, held: int) -> None:
         """How many slots this instance works on."""
 

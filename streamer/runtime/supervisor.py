@@ -100,6 +100,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. Fenced, KafkaRefused, TopicsWrong, Wedged end it; CheckFailed counts what a stop left."""
         tasks: list[asyncio.Task[Any]] = []
+        self._tell_configured()
         try:
             if await unless(stop, self._reach()):
                 self._prepared = True
@@ -157,7 +158,11 @@ class Supervisor:
         """Go on under this configuration; its sources may be others, the rest of what is fixed at the start may not."""
         self.config = self._differences.config = config
         self._world.room.sources = len(config.sources)
+        self._tell_configured()
         self._turn.set()
+
+    def _tell_configured(self) -> None:
+        self._observer.configured([source.name for source in self.config.sources])
 
     @property
     def busy(self) -> Collection[int]:

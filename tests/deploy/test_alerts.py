@@ -56,6 +56,7 @@ def instance(where: str) -> World:
         name("up", **own): steady(1),
         name("streamer_kafka_up", **own): steady(1),
         name("streamer_outbox_on_disk", **own): steady(1),
+        **{name("streamer_source_configured", **own, source=source): steady(1) for source in ("floor", "annex")},
         name("streamer_transaction_duration_seconds_created", **own): steady(1000),
         name("streamer_transactions_total", **own, outcome="committed"): rising(15),
         **histogram("streamer_poll_lateness_seconds", own, "0.05", 15),
@@ -209,6 +210,7 @@ ALSO: dict[str, World] = {
     "StreamerSourceStale": healthy()
     | first("streamer_kafka_up", steady(1))
     | floor("streamer_last_good_poll_timestamp_seconds", line(itertools.chain(range(0, 3000, STEP), [3000] * COUNT))),
+    "StreamerSourceUnpolled": healthy() | first("streamer_source_configured", steady(1), source="never-polled"),
     "StreamerVendorClockOff": healthy()
     | floor("streamer_vendor_clock_offset_seconds", steady(29), bound="min")
     | floor("streamer_vendor_clock_offset_seconds", steady(31), bound="max"),
@@ -216,7 +218,7 @@ ALSO: dict[str, World] = {
     | floor("streamer_contradictions_total", rising(20, COUNT - 90), kind="stamps"),
     "StreamerBatchesSuperseded": healthy() | floor("streamer_superseded_batches_total", [*[3] * 280, *[5] * 40]),
 }
-"""A second way in which some come about: as the first word while Kafka is away, in the other direction, anew."""
+"""A second way in which some come about: while Kafka is away, from the beginning, in the other direction, anew."""
 
 TOGETHER = {"StreamerAllDown": {"StreamerDown"}}
 """What the one brings with it, as it should."""

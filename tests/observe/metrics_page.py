@@ -51,6 +51,7 @@ LABELS = """
 def everything(observer: Observer, source: str = "floor") -> None:
     """All that an observer can be told, once."""
     rejected = [RejectedRow("row", "why", "result[0]", None, b"{}", "time")]
+    observer.configured([source])
     observer.slots(1)
     observer.restored(source, {})
     observer.polling(source, 0.01)

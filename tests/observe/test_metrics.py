@@ -96,7 +96,7 @@ def test_what_is_anothers_now_has_no_gauge_and_comes_back_with_the_source() -> N
     everything(value.observer)
     value.observer.released("floor")
     left = {metric.name for metric in value.registry.collect() if metric.type == "gauge" and metric.samples}
-    assert left == {"streamer_slots_held", "streamer_outbox_on_disk", "streamer_kafka_up"}
+    assert left == {f"streamer_{name}" for name in ("slots_held", "source_configured", "outbox_on_disk", "kafka_up")}
     assert value("polls_total", outcome="good") == 1
     value.observer.released("floor")
     everything(value.observer)
