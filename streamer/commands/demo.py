@@ -31,10 +31,11 @@ RATE_OVER = 10.0
 
 
 class Narrator(Observer):
-    """Prints a line for each committed event; `summary` tells how the floor stands."""
+    """Prints a line for each committed event; `summary` tells how the floor stands. Sets `stop` once nobody reads."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, stop: asyncio.Event) -> None:
         self._out = out
+        self._stop = stop
         self._agents: dict[str, AgentState] = {}
         self._times: deque[float] = deque()
         self._polled = 0.0
@@ -54,7 +55,14 @@ class Narrator(Observer):
         self._agents.update({agent.extension: agent for agent in states})
         for event in events:
             self._times.append(time.monotonic())
-            self._out.print(event_line(wire.event(event)))
+            self.say(event_line(wire.event(event)))
+
+    def say(self, what: Text | str, style: str = "") -> None:
+        """Print a line."""
+        try:
+            self._out.print(what, style=style)
+        except BrokenPipeError:
+            self._stop.set()
 
     def summary(self) -> Text:
         """Extensions, states, events a second, age of the last poll."""
@@ -105,11 +113,11 @@ def _config(vendor: str, kafka: str, listen: str, env: Mapping[str, str], *, emb
 
 
 async def _show(out: Output, config: Config, stop: asyncio.Event, duration: float | None, *, managed: bool) -> None:
-    narrator = Narrator(out)
+    narrator = Narrator(out, stop)
     store = KafkaStore(Connection(config.kafka), managed=managed)
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(config, store, stop, narrator, started=started))
-    telling = asyncio.create_task(_tell(out, config, narrator, started))
+    telling = asyncio.create_task(_tell(config, narrator, started))
     try:
         await asyncio.wait([serving], timeout=duration)
         stop.set()
@@ -120,12 +128,12 @@ async def _show(out: Output, config: Config, stop: asyncio.Event, duration: floa
     out.print(narrator.summary())
 
 
-async def _tell(out: Output, config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
+async def _tell(config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
     address = await started
-    out.print(Text.assemble("wallboard  ", (f"{address}/", "bold underline")))
-    out.print(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}")
+    narrator.say(Text.assemble("wallboard  ", (f"{address}/", "bold underline")))
+    narrator.say(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}")
     if config.kafka.delivery == "at_least_once":
-        out.print("           embedded, without transactions: at least once", style="dim")
+        narrator.say("           embedded, without transactions: at least once", style="dim")
     while True:
         await asyncio.sleep(SUMMARY_EVERY)
-        out.print(narrator.summary())
+        narrator.say(narrator.summary())

@@ -280,6 +280,17 @@ def test_ctrl_c_ends_the_demo_cleanly() -> None:
     assert (done.code, done.err) == (0, "")
 
 
+def test_a_reader_of_the_demo_may_go_away() -> None:
+    """`demo | head` ends with 0 and without a word."""
+    read, write = os.pipe()
+    with Process("demo", "--listen", "127.0.0.1:0", "--agents", "5", stdout=write) as demo:
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.readline()
+        done = demo.end()
+    assert (done.code, done.err) == (0, "")
+
+
 def test_the_demo_takes_a_real_kafka(kafka: str) -> None:
     """Then its deliveries are exactly once, and it says nothing of an embedded broker."""
     options = ("--bootstrap-servers", kafka, "--listen", "127.0.0.1:0", "--agents", "5")
