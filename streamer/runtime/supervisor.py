@@ -84,6 +84,11 @@ class Supervisor:
         """The sources that this instance has now, by name."""
         return {name: channel for tenure in self._tenures.values() for name, channel in tenure.channels.items()}
 
+    def hint(self, source: str) -> bool:
+        """Something has changed at a source: it is polled soon. False if it is not polled here."""
+        tenure = self._tenures.get(slot_of(source, self._slots))
+        return tenure is not None and tenure.hint(source)
+
     @property
     def silent(self) -> Collection[str]:
         """Configured sources that no instance of the group polls."""

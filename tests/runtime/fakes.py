@@ -220,6 +220,9 @@ class FakeVendor:
         body = orjson.dumps(rows)
         return Polled(requested, clock.now_ms(), 200, body, Opened(body, second, second))
 
+    def spare(self) -> float:
+        return 0.0
+
     def secrets(self) -> tuple[str, ...]:
         return ("sesame",)
 
