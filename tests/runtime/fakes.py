@@ -282,6 +282,10 @@ class Witness(Silent):
         self.kept_events = 0
         self.gone: list[str] = []
         self.events: list[str] = []
+        self.late: list[float] = []
+
+    def polling(self, source: str, late: float) -> None:
+        self.late.append(late)
 
     def feed(self, source: str, status: Status, reason: str) -> None:
         self.feeds.append((source, status))
