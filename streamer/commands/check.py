@@ -137,7 +137,8 @@ async def _kafka(config: Config) -> list[Line]:
         slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
         if config.cluster is not None or slots.verdict == "wrong":
             lines.append(_topic(slots))
-        lines += [Line(*found) for found in await rights.inspect(connection, config.cluster)]
+        found = await rights.inspect(connection, config.cluster, callbacks=config.called_back)
+        lines += [Line(*line) for line in found]
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines

@@ -17,6 +17,7 @@ from streamer.commands.sources import Vendors, recording_to, vendors
 from streamer.config import Config
 from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
+from streamer.kafka.hints import Hints
 from streamer.kafka.membership import Membership
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
@@ -26,9 +27,11 @@ from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
 from streamer.runtime.journal import DiskJournal
 from streamer.runtime.supervisor import Supervisor
+from streamer.runtime.tasks import ended
 from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
+from streamer.web.callbacks import Callbacks, Hint
 
 RELOAD_AFTER = 0.5
 """Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
@@ -91,6 +94,8 @@ async def serve(
         if load is not None:
             stack.enter_context(reloading(supervisor, made, load, log))
         app = make_app(board, registry, lambda: not_ready(supervisor, board))
+        hint = await stack.enter_async_context(hinting(config, store, supervisor, log))
+        Callbacks(lambda: supervisor.config, hint, clock, everyone).add_to(app)
         address = await stack.enter_async_context(serving(app, *config.http.address))
         log.serving(address)
         if started is not None:
@@ -136,6 +141,30 @@ def membership_of(
         busy=lambda: supervisor.busy,
         problem=log.notice,
     )
+
+
+@asynccontextmanager
+async def hinting(config: Config, store: KafkaStore, supervisor: Supervisor, log: LogObserver) -> AsyncGenerator[Hint]:
+    """What takes a hint: its source is polled here, or in a group the others are told."""
+    hints = Hints(
+        store.connection,
+        slots=config.slots,
+        hint=supervisor.hint,
+        wanted=lambda: supervisor.config.called_back,
+        problem=log.notice,
+    )
+
+    def hint(source: str) -> bool:
+        if supervisor.hint(source) or config.cluster is None:
+            return False
+        hints.pass_on(source)
+        return True
+
+    tasks = [asyncio.create_task(hints.run(), name="hints")] if config.cluster else []
+    try:
+        yield hint
+    finally:
+        await ended(tasks)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError as ConfluentError
@@ -35,12 +36,16 @@ Found = tuple[str, str, str, str]
 """verdict, what, text, remedy: as a line of `check` takes them."""
 
 
-async def inspect(connection: Connection, cluster: Cluster | None) -> list[Found]:
-    """One line for the rights on topics that exist, one for the group if there is one, one for transactions."""
-    lines = await asyncio.to_thread(_topics, connection)
+async def inspect(connection: Connection, cluster: Cluster | None, *, callbacks: bool = False) -> list[Found]:
+    """One line for the rights on topics that exist, one for the group if there is one, one for transactions.
+
+    With `callbacks` a group also writes on the topic of its slots, and reads it.
+    """
+    config = connection.config
+    lines = await asyncio.to_thread(_topics, connection, [config.slots_topic] if cluster and callbacks else [])
     if cluster is not None:
         lines.append(await asyncio.to_thread(_group, connection, cluster.group))
-    if connection.config.delivery == "exactly_once":
+    if config.delivery == "exactly_once":
         lines.append(await _transactions(connection))
     return lines
 
@@ -57,8 +62,8 @@ async def _transactions(connection: Connection) -> Found:
     return ("ok", "transactions", f"granted to {name}", "")
 
 
-def _topics(connection: Connection) -> list[Found]:
-    names = list(wanted(connection.config))
+def _topics(connection: Connection, more: Sequence[str]) -> list[Found]:
+    names = [*wanted(connection.config), *more]
     admin: Any = AdminClient(librdkafka_options(connection))
     try:
         futures: dict[str, Any] = admin.describe_topics(

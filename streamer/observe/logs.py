@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +95,21 @@ def _rendered(render: structlog.typing.Processor) -> structlog.typing.Processor:
     return rendered
 
 
+HINT_TROUBLES = {
+    "refused": (
+        "a callback was refused",
+        "if it is the vendor's: compare its URL with callback_secret, and its address with callback_addresses",
+    ),
+    "malformed": ("a callback was not understood", "see that the vendor posts a form with the field `detail`"),
+    "too_large": ("a callback was too large", "see that nobody else has the callback's secret"),
+    "limited": ("callbacks come too fast", "see that nobody else has the callback's secret"),
+}
+"""Outcome of a callback → what is wrong, and the remedy."""
+
+HINT_TROUBLES_EVERY = 600.0
+"""Seconds between two lines about the same trouble: whoever sends forged callbacks must not fill the log."""
+
+
 def wrong_zone(off: int) -> tuple[str, str]:
     """What is wrong where all stamps are off by `off` milliseconds, and the remedy."""
     hours, where = off / 3_600_000, "east" if off > 0 else "west"
@@ -111,6 +128,7 @@ class LogObserver(Silent):
         self._zones: dict[str, int | None] = {}
         self._kafka_away = False
         self._disk_full = False
+        self._hints: dict[tuple[str, str], tuple[float, int]] = {}
 
     def serving(self, address: str) -> None:
         """Where the wallboard is."""
@@ -206,6 +224,18 @@ class LogObserver(Silent):
         self._told.add(source)
         say = self._log.info if usual else self._log.warning
         say("feed", source=source, status=status, reason=reason)
+
+    def hint(self, source: str, outcome: str) -> None:
+        if (trouble := HINT_TROUBLES.get(outcome)) is None:
+            return
+        now = time.monotonic()
+        told, since = self._hints.get((source, outcome), (-math.inf, 0))
+        if now - told < HINT_TROUBLES_EVERY:
+            self._hints[source, outcome] = (told, since + 1)
+            return
+        self._hints[source, outcome] = (now, 0)
+        what, remedy = trouble
+        self._log.warning(what, source=source or "unknown", more_since_last_told=since, remedy=remedy)
 
     def kafka(self, error: KafkaError | None) -> None:
         if error is not None and not self._kafka_away:

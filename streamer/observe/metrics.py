@@ -95,6 +95,7 @@ class MetricsObserver(Silent):
             ["source"],
             registry=registry,
         )
+        self._hints = Counter("streamer_hints", "Callbacks by outcome.", ["source", "outcome"], registry=registry)
         self._of_owned_sources = (
             self._good_at,
             self._rows,
@@ -110,6 +111,9 @@ class MetricsObserver(Silent):
 
     def polling(self, source: str, late: float) -> None:
         self._late.labels(source).observe(late)
+
+    def hint(self, source: str, outcome: str) -> None:
+        self._hints.labels(source, outcome).inc()
 
     def outbox(self, source: str, batches: int, size: int) -> None:
         self._waiting.labels(source).set(batches)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp_sse import sse_response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -31,6 +33,16 @@ Readiness = Callable[[], tuple[dict[str, str], dict[str, str]]]
 """What is not ready, by name, and why; and what is at risk while all is."""
 
 _board = web.AppKey("board", Board)
+
+_log = logging.getLogger("streamer.web")
+
+
+def _not_the_callers(record: logging.LogRecord) -> bool:
+    """A request that is not HTTP is its sender's mistake; the error would quote it, with a callback's secret in it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_not_the_callers)
 
 
 def make_app(board: Board, registry: CollectorRegistry, not_ready: Readiness) -> web.Application:
@@ -113,7 +125,16 @@ async def _send(request: web.Request, page: Page) -> None:
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncGenerator[str]:
     """Serve `app` on host:port (0: any free one); yields the address. ConfigError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_log,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        # What nobody reads is thrown away for so long, packed as it came: unpacking it would be work for nothing.
+        lingering_time=1.0,
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
