@@ -153,12 +153,12 @@ def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = ("kafka", "
     Only the secrets of the sections in `needs` have to be there.
     """
     from streamer.commands.sources import secrets_of
-    from streamer.observe import logs
+    from streamer.observe import lines
 
     flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
     given = {key: value for key, value in flags.items() if value is not None}
     config = load(parsed.config, os.environ, given, needs=needs)
-    logs.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
+    lines.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
     return config
 
 
@@ -169,9 +169,9 @@ def _finish(work: Coroutine[Any, Any, Any]) -> int:
 
 def _demo(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.demo import demo
-    from streamer.observe import logs
+    from streamer.observe import lines
 
-    logs.configure("warning", (), plain=sys.stderr.isatty())
+    lines.configure("warning", (), plain=sys.stderr.isatty())
     return _finish(
         demo(
             out,

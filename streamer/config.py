@@ -266,6 +266,11 @@ class Config(_Section):
         """How many slots the sources are spread over."""
         return self.cluster.slots if self.cluster else SLOTS
 
+    @property
+    def called_back(self) -> bool:
+        """Does the vendor of any source send callbacks?"""
+        return any(source.callback_secret for source in self.sources)
+
     def settings(self, source: Source) -> Settings:
         """What the core needs to know for one source."""
         return Settings(

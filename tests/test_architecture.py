@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "configure": {"errors", "core", "config"},
     "compatibility": {"errors"},
     "schemas": {"errors", "compatibility"},
-    "vendor": {"errors", "core", "config"},
+    "vendor": {"errors", "core", "config", "units"},
     "kafka": {"errors", "core", "config", "units"},
     "observe": {"errors", "core", "config"},
     "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},

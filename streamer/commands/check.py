@@ -134,7 +134,8 @@ async def _kafka(config: Config) -> list[Line]:
     lines = [Line("ok", "Kafka", f"{connection.where} answers{_logged_in(config)}")]
     try:
         lines += await _topics(config, connection)
-        lines += [Line(*found) for found in await rights.inspect(connection, config.cluster)]
+        found = await rights.inspect(connection, config.cluster, callbacks=config.called_back)
+        lines += [Line(*line) for line in found]
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines

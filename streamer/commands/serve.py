@@ -18,6 +18,7 @@ from streamer.commands.sources import Vendors, recording_to, vendors
 from streamer.config import Config
 from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
+from streamer.kafka.hints import Hints
 from streamer.kafka.membership import Membership
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
@@ -29,9 +30,11 @@ from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
 from streamer.runtime.journal import DiskJournal
 from streamer.runtime.supervisor import Supervisor
+from streamer.runtime.tasks import ended
 from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
+from streamer.web.callbacks import Callbacks, Hint
 from streamer.web.watch import beat, watch
 
 RELOAD_AFTER = 0.5
@@ -98,6 +101,8 @@ async def serve(
             stack.enter_context(reloading(supervisor, made, load, log))
         board = Board(troubles)
         app = make_app(board, registry, lambda: not_ready(supervisor, troubles), config.http, clock.now_ms)
+        hint = await stack.enter_async_context(hinting(config, store, supervisor, log))
+        Callbacks(lambda: supervisor.config, hint, clock, everyone).add_to(app)
         address = await stack.enter_async_context(serving(app, *config.http.address))
         await stack.enter_async_context(
             beside(beat(board, clock), watch(board, store.connection, config, clock, everyone))
@@ -146,6 +151,30 @@ def membership_of(
         busy=lambda: supervisor.busy,
         problem=log.notice,
     )
+
+
+@asynccontextmanager
+async def hinting(config: Config, store: KafkaStore, supervisor: Supervisor, log: LogObserver) -> AsyncGenerator[Hint]:
+    """What takes a hint: its source is polled here, or in a group the others are told."""
+    hints = Hints(
+        store.connection,
+        slots=config.slots,
+        hint=supervisor.hint,
+        wanted=lambda: supervisor.config.called_back,
+        problem=log.notice,
+    )
+
+    def hint(source: str) -> bool:
+        if supervisor.hint(source) or config.cluster is None:
+            return False
+        hints.pass_on(source)
+        return True
+
+    tasks = [asyncio.create_task(hints.run(), name="hints")] if config.cluster else []
+    try:
+        yield hint
+    finally:
+        await ended(tasks)
 
 
 @contextmanager

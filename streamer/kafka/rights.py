@@ -39,23 +39,26 @@ Found = tuple[str, str, str, str]
 """verdict, what, text, remedy: as a line of `check` takes them."""
 
 
-def needed(config: Kafka) -> dict[str, tuple[str, ...]]:
-    """Topic → the least rights on it with which `run` works. READ and WRITE include DESCRIBE."""
+def needed(config: Kafka, *, callbacks: bool = False) -> dict[str, tuple[str, ...]]:
+    """Topic → the least rights on it with which `run` works. READ and WRITE include DESCRIBE.
+
+    With `callbacks` a group passes hints on over the topic of its slots.
+    """
     written = ("WRITE", "DESCRIBE_CONFIGS")
-    restored = ("READ", *written)
+    read = ("READ", *written)
     return {
-        config.events_topic: written,
-        config.state_topic: restored,
-        config.feed_topic: restored,
+        config.events_topic: read,
+        config.state_topic: read,
+        config.feed_topic: read,
         config.rejected_topic: written,
-        config.slots_topic: ("DESCRIBE",),
+        config.slots_topic: ("READ", "WRITE") if callbacks else ("DESCRIBE",),
     }
 
 
-async def inspect(connection: Connection, cluster: Cluster | None) -> list[Found]:
+async def inspect(connection: Connection, cluster: Cluster | None, *, callbacks: bool = False) -> list[Found]:
     """One line for the rights on topics, one for the group if there is one, one for transactions."""
     topics = {*wanted(connection.config), *([connection.config.slots_topic] if cluster else [])}
-    lines = await asyncio.to_thread(_topics, connection, topics)
+    lines = await asyncio.to_thread(_topics, connection, topics, callbacks=callbacks)
     if cluster is not None:
         lines.append(await asyncio.to_thread(_group, connection, cluster.group))
     if connection.config.delivery == "exactly_once":
@@ -78,9 +81,9 @@ async def _transactions(connection: Connection) -> Found:
     return ("ok", "transactions", f"granted to {name}", "")
 
 
-def _topics(connection: Connection, ours: set[str]) -> list[Found]:
+def _topics(connection: Connection, ours: set[str], *, callbacks: bool) -> list[Found]:
     """`ours` are those that `run` creates where they are missing."""
-    rights = needed(connection.config)
+    rights = needed(connection.config, callbacks=callbacks)
     admin: Any = AdminClient(librdkafka_options(connection))
     try:
         futures: dict[str, Any] = admin.describe_topics(

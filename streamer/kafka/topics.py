@@ -32,6 +32,9 @@ COMPACTED = {
 """Of state and feed topics that we create. A take-over reads them whole: with the broker's own settings they would be
 compacted after a week or a gigabyte."""
 
+SLOTS_SETTINGS = {"cleanup.policy": "delete", "retention.ms": "600000", "segment.bytes": str(2**20)}
+"""Of a topic of slots that we create: the hints on it are of no use after seconds."""
+
 LATE_COMPACTION_MS = DAY_MS
 """`check` warns above: a take-over would have to read days of records."""
 
@@ -226,7 +229,7 @@ async def ensure_slots(connection: Connection, topic: str, slots: int, *, create
 
 async def _created_slots(connection: Connection, admin: Any, topic: str, slots: int) -> bool:
     replicas = min(3, len((await connection.call(admin.describe_cluster(), "describe the cluster"))["brokers"]))
-    new = NewTopic(topic, slots, replicas, topic_configs={"cleanup.policy": "delete"})
+    new = NewTopic(topic, slots, replicas, topic_configs=SLOTS_SETTINGS)
     answer: Any = await connection.call(admin.create_topics([new]), "create topics")
     code: int = answer.topic_errors[0][1]
     if code in (0, errors.TopicAlreadyExistsError.errno):

@@ -15,7 +15,7 @@ from streamer.core.codes import BUSIEST
 from streamer.core.feed import Status
 from streamer.core.model import AgentState, AgentStateChanged, Findings, RejectedRow, Snapshot
 from streamer.errors import KafkaError, VendorError, VendorRefused
-from streamer.observe.observer import Observer, Written
+from streamer.observe.observer import Hinted, Observer, Written
 
 STATUSES: tuple[Status, ...] = ("live", "recovering", "stale", "refused", "stopped")
 
@@ -54,6 +54,12 @@ class MetricsObserver(Observer):
             {"version": version("streamer"), "python": platform.python_version()}
         )
         self._configured = gauge("streamer_source_configured", "1 for each source in this instance's file.", "source")
+        self._hints = counter(
+            "streamer_hints_total",
+            "Callbacks of the vendor's by outcome; those for a source that is none of ours have none.",
+            "source",
+            "outcome",
+        )
         self._slots = gauge("streamer_slots_held", "Slots with sources that this instance works on.")
         self._polls = counter("streamer_polls_total", "Polls by outcome: good, failed or refused.", "source", "outcome")
         self._seconds = histogram(
@@ -152,6 +158,9 @@ class MetricsObserver(Observer):
         self._configured.clear()
         for source in sources:
             self._configured.labels(source).set(1)
+
+    def hint(self, source: str, outcome: Hinted) -> None:
+        self._hints.labels(source, outcome).inc()
 
     def slots(self, held: int) -> None:
         self._slots.set(held)

@@ -11,6 +11,7 @@ from streamer.core.model import AgentState, AgentStateChanged, Findings, Rejecte
 from streamer.errors import KafkaError, VendorError
 
 Written = Literal["committed", "unknown", "fenced"]
+Hinted = Literal["accepted", "passed_on", "refused", "limited", "too_large", "malformed"]
 """What became of a write to Kafka, as far as its producer knows."""
 
 
@@ -21,6 +22,9 @@ class Observer:
 
     def configured(self, sources: Sequence[str]) -> None:
         """The sources that this instance knows of, whoever polls them."""
+
+    def hint(self, source: str, outcome: Hinted) -> None:
+        """A callback came; "" for a source that is none of ours."""
 
     def slots(self, held: int) -> None:
         """How many slots this instance works on."""

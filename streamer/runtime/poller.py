@@ -1,9 +1,14 @@
-"""One source's poller: asks, lets the core compare, hands the batch on; never waits for Kafka while there is room."""
+"""One source's poller: asks, lets the core compare, hands the batch on; never waits for Kafka while there is room.
+
+A hint says that something has just changed: it brings the next poll forward and carries nothing else. It is heeded only
+in a rest between two good polls, not while a failure or a full outbox makes the poller wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import msgspec
 
@@ -16,6 +21,10 @@ from streamer.runtime.channel import Channel
 from streamer.runtime.ports import Clock, Observer, Source, Span, Tracer
 from streamer.vendor.budget import REFUSED_RETRY, UNAVAILABLE_CAP, backoff
 from streamer.vendor.session import Polled, Unusable
+
+SETTLE = 0.1
+"""Seconds from a hint to its poll: the vendor shows the change about when it tells of it; what is hinted meanwhile is
+the same poll's."""
 
 
 class Poller:
@@ -38,6 +47,9 @@ class Poller:
         self._rng = rng
         self._failures = 0
         self._blocked = ("", False)
+        self._due = 0.0
+        self._hinted: float | None = None
+        self._rest: asyncio.Timeout | None = None
         self.turns = 0
         """Counts its polls: it stands still only if the poller does."""
 
@@ -45,7 +57,7 @@ class Poller:
         """Poll, rest, poll …; after `stop` the poll in hand is finished."""
         channel = self._channel
         interval = channel.source.poll_interval
-        due = self._clock.monotonic()
+        self._due = self._clock.monotonic()
         while not stop.is_set():
             self.turns += 1
             pause = None
@@ -54,17 +66,51 @@ class Poller:
             if blocked:
                 self._report(blocked=blocked)
             else:
-                self._observer.polling(channel.name, self._clock.monotonic() - due)
+                self._begin()
                 with self._tracer.poll(channel.name) as span:
                     pause = await self._poll(span)
             self._observer.outbox(channel.name, *channel.backlog())
             now = self._clock.monotonic()
             if self.turns == 1:
                 # Sources that begin together would go on together: each keeps to a beat of its own.
-                due -= self._rng.uniform(0.0, interval)
+                self._due -= self._rng.uniform(0.0, interval)
             # A late poll does not make the next ones hurry: the rhythm goes on from the next beat.
-            due = now + pause if pause is not None else max(due + interval, now)
-            await _rest(stop, due - now)
+            self._due = now + pause if pause is not None else max(self._due + interval, now)
+            await self._wait(stop, heed=pause is None and not blocked)
+
+    def hint(self) -> None:
+        """Something has changed at the vendor: poll as soon as that is allowed."""
+        if self._hinted is None:
+            self._hinted = self._clock.monotonic() + SETTLE
+            self._hasten()
+
+    def _begin(self) -> None:
+        """A poll begins; it answers the hints that have settled. Those that have not get one more after it."""
+        now = self._clock.monotonic()
+        self._observer.polling(self._channel.name, now - self._due)
+        if self._hinted is not None and self._hinted <= now:
+            self._hinted = None
+
+    def _hasten(self) -> None:
+        """Bring the next poll forward, if there is a hint and it may."""
+        if self._hinted is None or self._rest is None or self._rest.expired():
+            return
+        now = self._clock.monotonic()
+        wanted = max(self._hinted, now + self._source.spare())
+        if wanted < self._due:
+            # The rhythm goes on from there: the next regular poll is due an interval after it.
+            self._due = wanted
+            self._rest.reschedule(asyncio.get_running_loop().time() + wanted - now)
+
+    async def _wait(self, stop: asyncio.Event, *, heed: bool) -> None:
+        """Rest until the next poll is due, or a hint that is to be heeded makes it due, or `stop`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._due - self._clock.monotonic())) as rest:
+                if heed:
+                    self._rest = rest
+                    self._hasten()
+                await stop.wait()
+        self._rest = None
 
     def _tell_blocked(self, blocked: str) -> None:
         """Once it has lasted for two beats; and once it is over."""
@@ -147,12 +193,3 @@ class Poller:
                 channel.health, trouble=trouble or channel.health.trouble, refused=refused, blocked=blocked
             )
         )
-
-
-async def _rest(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but not past `stop`."""
-    try:
-        async with asyncio.timeout(max(0.0, seconds)):
-            await stop.wait()
-    except TimeoutError:
-        pass

@@ -42,6 +42,10 @@ class Source(Protocol):
         """One good answer, or a VendorError."""
         ...
 
+    def spare(self) -> float:
+        """Seconds until a poll beside the regular ones may be made, so that none of them has to wait for it."""
+        ...
+
     def secrets(self) -> tuple[str, ...]:
         """What must appear in no record."""
         ...

@@ -85,6 +85,11 @@ class Supervisor:
         """The sources that this instance has now, by name."""
         return {name: channel for tenure in self._tenures.values() for name, channel in tenure.channels.items()}
 
+    def hint(self, source: str) -> bool:
+        """Something has changed at a source: it is polled soon. False if it is not polled here."""
+        tenure = self._tenures.get(slot_of(source, self._slots))
+        return tenure is not None and tenure.hint(source)
+
     @property
     def silent(self) -> Collection[str]:
         """Configured sources that no instance of the group polls."""
@@ -100,7 +105,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. Fenced, KafkaRefused, TopicsWrong, Wedged end it; CheckFailed counts what a stop left."""
         tasks: list[asyncio.Task[Any]] = []
-        self._tell_configured()
+        self._observer.configured([source.name for source in self.config.sources])
         try:
             if await unless(stop, self._reach()):
                 self._prepared = True
@@ -158,11 +163,8 @@ class Supervisor:
         """Go on under this configuration; its sources may be others, the rest of what is fixed at the start may not."""
         self.config = self._differences.config = config
         self._world.room.sources = len(config.sources)
-        self._tell_configured()
-        self._turn.set()
-
-    def _tell_configured(self) -> None:
         self._observer.configured([source.name for source in self.config.sources])
+        self._turn.set()
 
     @property
     def busy(self) -> Collection[int]:

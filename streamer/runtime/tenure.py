@@ -228,6 +228,13 @@ class Tenure:
             channel.to_prove = True
         self._publisher.wake()
 
+    def hint(self, source: str) -> bool:
+        """Something has changed at a source; False if it is not polled here."""
+        polling = self._pollers.get(source)
+        if polling is not None:
+            polling.poller.hint()
+        return polling is not None
+
     @property
     def config(self) -> Config:
         """Under which it runs, or is about to."""

@@ -113,7 +113,14 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncGenerator[
     """Serve `app` on host:port (0: any free one); yields the address. ConfigError if the port is taken."""
     door = Door(app)
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0, keepalive_timeout=IDLE
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        keepalive_timeout=IDLE,
+        # What nobody reads is thrown away for so long, packed as it came: unpacking it would be work for nothing.
+        lingering_time=1.0,
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -188,6 +188,17 @@ def told_in_time(cli: Cli, file: Path, words: str) -> str:
     return done.out
 
 
+@pytest.mark.parametrize("right", CALLBACKS, ids=str)
+def test_check_names_what_callbacks_need(
+    right: Right, cli: Cli, deployed: KafkaServer, vendor: StartVendor, tmp_path: Path
+) -> None:
+    """Only where a source has them, and only in a group: hints are passed on there."""
+    file = write(tmp_path, deployed, vendor(), group=True)
+    assert cli("check", "--config", file).code == 0
+    file.write_text(file.read_text() + 'callback_secret = "s3cret-callback"\n')
+    assert f"{right.operation} on {right.name}" in told_in_time(cli, file, right.name)
+
+
 @pytest.mark.parametrize("right", SINGLE + GROUP, ids=str)
 def test_check_names_the_right_that_is_missing(
     right: Right, cli: Cli, deployed: KafkaServer, vendor: StartVendor, tmp_path: Path

@@ -15,7 +15,7 @@ from streamer.core.loose import Fault
 from streamer.core.model import Basis, Change, Findings, Offset, RejectedRow, Snapshot
 from streamer.errors import VendorRefused, VendorUnavailable
 from streamer.observe.metrics import POLLS, MetricsObserver
-from streamer.observe.observer import Observer, Written
+from streamer.observe.observer import Hinted, Observer, Written
 from tests.web.floor import AT, agent, event
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -23,6 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 VALUES = {
     "source": "a source's name",
     "streamer_polls_total outcome": ", ".join(POLLS),
+    "streamer_hints_total outcome": ", ".join(get_args(Hinted)),
     "streamer_transactions_total outcome": ", ".join(get_args(Written)),
     "reason": ", ".join(get_args(Fault)),
     "kind": ", ".join(get_args(Kind)),
@@ -52,6 +53,7 @@ def everything(observer: Observer, source: str = "floor") -> None:
     """All that an observer can be told, once."""
     rejected = [RejectedRow("row", "why", "result[0]", None, b"{}", "time")]
     observer.configured([source])
+    observer.hint(source, "accepted")
     observer.slots(1)
     observer.restored(source, {})
     observer.polling(source, 0.01)

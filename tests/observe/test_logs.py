@@ -13,7 +13,7 @@ import structlog
 from streamer.core.feed import Status
 from streamer.core.model import Findings, Offset, RejectedRow, Snapshot
 from streamer.errors import KafkaUnavailable, VendorError, VendorRefused, VendorUnavailable
-from streamer.observe import logs
+from streamer.observe import lines
 from streamer.observe.logs import LogObserver
 from tests.web.floor import agent, event
 
@@ -21,7 +21,7 @@ from tests.web.floor import agent, event
 @pytest.fixture(autouse=True)
 def _put_back() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
     handlers, level = logging.root.handlers, logging.root.level
-    levels = {name: logging.getLogger(name).level for name in logs.LEAST_LEVELS}
+    levels = {name: logging.getLogger(name).level for name in lines.LEAST_LEVELS}
     yield
     logging.root.handlers = handlers
     logging.root.setLevel(level)
@@ -34,7 +34,7 @@ class Told:
     """What an observer wrote, as JSON."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        logs.configure("info", (), plain=False)
+        lines.configure("info", (), plain=False)
         self._capsys = capsys
 
     def __call__(self) -> list[dict[str, Any]]:
@@ -235,7 +235,7 @@ def test_a_jump_of_a_clock_is_told_with_where_it_is_now(capsys: pytest.CaptureFi
 @pytest.mark.parametrize("plain", [False, True])
 def test_no_value_can_forge_a_line_or_paint_a_terminal(plain: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters of all kinds are shown as dots."""
-    logs.configure("info", (), plain=plain)
+    lines.configure("info", (), plain=plain)
     hostile = 'x"\n{"event": "forged"}\r\x1b[2J\x1b]0;t\x07\u2028\u202e'
     LogObserver().problem(hostile, source=hostile, detail={"nested": hostile})
     logging.getLogger("library").error("says %s", hostile)
@@ -248,7 +248,7 @@ def test_no_value_can_forge_a_line_or_paint_a_terminal(plain: bool, capsys: pyte
 @pytest.mark.filterwarnings("error")
 def test_secrets_are_masked_wherever_they_are(plain: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """In words, values, nested values, libraries' messages and tracebacks."""
-    logs.configure("debug", ("s3same",), plain=plain)
+    lines.configure("debug", ("s3same",), plain=plain)
     observer = LogObserver()
     try:
         raise ValueError("about s3same")
@@ -263,7 +263,7 @@ def test_secrets_are_masked_wherever_they_are(plain: bool, capsys: pytest.Captur
 def test_the_kafka_clients_requests_are_written_at_no_level(capsys: pytest.CaptureFixture[str]) -> None:
     """One of them holds the password, encoded as its bytes are."""
     for level in ("debug", "info"):
-        logs.configure(level, (), plain=False)
+        lines.configure(level, (), plain=False)
         logging.getLogger("aiokafka.conn").debug("Request %s", b"\0alice\0secret")
     assert capsys.readouterr().err == ""
     logging.getLogger("aiokafka").error("Unable to connect")

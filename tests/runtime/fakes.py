@@ -221,6 +221,9 @@ class FakeVendor:
         body = orjson.dumps(rows)
         return Polled(requested, clock.now_ms(), 200, body, Opened(body, second, second))
 
+    def spare(self) -> float:
+        return 0.0
+
     def secrets(self) -> tuple[str, ...]:
         return ("sesame",)
 
@@ -280,6 +283,10 @@ class Witness(Observer):
         self.kept_events = 0
         self.gone: list[str] = []
         self.events: list[str] = []
+        self.late: list[float] = []
+
+    def polling(self, source: str, late: float) -> None:
+        self.late.append(late)
 
     def feed(self, source: str, status: Status, reason: str) -> None:
         self.feeds.append((source, status))
