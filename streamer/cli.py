@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from streamer.commands.lines import Output, clean
 from streamer.config import Config
@@ -99,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--floor", default="default", metavar="NAME", help="default, brisk, calm, breaks, groups")
     p.add_argument("--truth", type=Path, metavar="FILE", help="what truly happens, a JSON object a line")
     p.add_argument("--faults", default="", metavar="RULES", help="what goes wrong, see below")
+    p.add_argument("--callback", type=_url, metavar="URL", help="is told of each call, as the vendor would")
 
     p = add("record", _record, "poll one source and keep what the vendor answers")
     p.add_argument("--source", required=True, metavar="NAME")
@@ -129,6 +131,13 @@ def _within(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -225,6 +234,7 @@ def _simulate(parsed: argparse.Namespace, out: Output) -> int:
             floor=parsed.floor,
             truth=parsed.truth,
             faults=parsed.faults,
+            callback=parsed.callback,
         )
     )
 

@@ -83,7 +83,7 @@ def importers(*names: str) -> set[str]:
 
 def test_http_is_spoken_in_three_places() -> None:
     """The vendor's client, our own pages, the simulator."""
-    allowed = {"streamer.vendor.client", "streamer.simulator.server"}
+    allowed = {"streamer.vendor.client", "streamer.simulator.server", "streamer.simulator.callbacks"}
     found = importers("aiohttp", "aiohttp_sse")
     assert {module for module in found if part(module) != "web"} <= allowed
 
