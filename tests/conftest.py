@@ -72,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail the tests that need other programs (promtool) instead of skipping them where there are none",
     )
+    parser.addoption(
+        "--require-browser",
+        action="store_true",
+        help="fail the tests that need Chromium instead of skipping them where there is none",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -19,7 +19,9 @@ from streamer.web.access import SECURITY, guard, trusted
 from streamer.web.board import Board, Page, dumps
 from streamer.web.door import IDLE, Door, Visitor
 
-STATIC = {"board.html": "text/html", "board.js": "text/javascript", "board.css": "text/css"}
+STATIC = {"board.html": "text/html", "board.css": "text/css"} | dict.fromkeys(
+    ("board.js", "feeds.js", "filters.js", "floor.js", "group.js", "timeline.js", "words.js"), "text/javascript"
+)
 
 Readiness = Callable[[], tuple[dict[str, str], dict[str, str]]]
 """What is not ready, by name, and why; and what is at risk while all is."""

@@ -1,100 +1,104 @@
-"use strict";
-const floor = document.getElementById("floor");
-const latest = document.getElementById("latest");
-const feeds = document.getElementById("feeds");
-const totals = document.getElementById("totals");
-const tiles = new Map();
+/* The wallboard: follows /events and keeps what is shown true, or says that it is not. */
+
+import * as feeds from "./feeds.js";
+import * as filters from "./filters.js";
+import * as floor from "./floor.js";
+import { Group } from "./group.js";
+import * as timeline from "./timeline.js";
+import { badge, clock, make, word } from "./words.js";
+
 const LATEST = 50;
+const RETRY = 3000; // ms before a stream that was closed for good is opened anew
+const DEAF = 20_000; // ms of silence after which a stream that looks open is given up
 
-const span = (ms) => {
-  const s = Math.max(0, Math.floor(ms / 1000));
-  const two = (n) => String(n).padStart(2, "0");
-  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
-};
-
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
-
-function show(agent) {
-  const key = `${agent.source}/${agent.extension}`;
-  let tile = tiles.get(key);
-  if (!tile) {
-    const box = document.createElement("article");
-    tile = { box, name: element("b", ""), word: element("span", ""), more: element("small", "") };
-    box.append(tile.name, tile.word, tile.more);
-    tiles.set(key, tile);
-    const after = [...tiles.entries()].find(([other, t]) => other > key && t.box.parentNode === floor);
-    floor.insertBefore(box, after ? after[1].box : null);
-  }
-  tile.agent = agent;
-  tile.box.className = `tile ${agent.state}`;
-  tile.name.textContent = agent.extension;
-  tile.more.textContent = [agent.groups.join(", "), agent.agent].filter(Boolean).join(" · ");
-  tick(tile);
-}
-
-function tick(tile) {
-  tile.word.textContent = `${tile.agent.state.replace("_", " ")} ${span(Date.now() - tile.agent.since)}`;
-}
-
-function forget([source, extension]) {
-  const tile = tiles.get(`${source}/${extension}`);
-  if (tile) {
-    tile.box.remove();
-    tiles.delete(`${source}/${extension}`);
-  }
-}
+const latest = document.getElementById("latest");
+const title = document.getElementById("latest-title");
+let stream = null;
+let opened = 0;
 
 function line(event) {
-  const moment = new Date(event.at).toLocaleTimeString();
-  const basis = event.basis === "observed" ? "" : ` (${event.basis})`;
-  const item = element("li", `${moment} ${event.extension} ${event.from ?? "·"} → ${event.to}${basis}`);
-  latest.prepend(item);
+  const what = event.change === "state" ? make("span", {}, `${word(event.from ?? "not known")} → `) : make("span", {}, `${word(event.change)}: `);
+  const to = make("b", { "data-state": event.to }, word(event.to));
+  const who = make("span", { class: "who" }, make("b", {}, event.extension), event.agent ? ` ${event.agent}` : "");
+  return make("li", {}, make("time", {}, clock(feeds.ours(event.source, event.at))), who, make("span", { class: "what" }, what, to), badge(event.basis));
+}
+
+function tell(events) {
+  latest.prepend(...events.slice(-LATEST).map(line).reverse());
   while (latest.children.length > LATEST) latest.lastChild.remove();
 }
 
-function health(state) {
-  const names = Object.entries(state.sources);
-  const bad = names.filter(([, feed]) => feed.status !== "live");
-  const words = names.map(([name, feed]) => `${name}: ${feed.status}${feed.reason ? ` (${feed.reason})` : ""}`);
-  if (state.kafka) words.unshift(`Kafka is away: ${state.kafka}`);
-  const wrong = Boolean(state.kafka) || bad.length > 0 || names.length === 0;
-  feeds.textContent = words.join(" · ") || "waiting for the first poll";
-  feeds.className = wrong ? "bad" : "";
-  document.body.classList.toggle("stale", wrong);
+function recount() {
+  filters.offer(floor.groupNames(), feeds.sources());
+  filters.count(floor.counts);
 }
 
-function count() {
-  const counts = new Map();
-  for (const { agent } of tiles.values()) counts.set(agent.state, (counts.get(agent.state) ?? 0) + 1);
-  totals.textContent = `${tiles.size} extensions: ` + [...counts].map(([state, n]) => `${n} ${state.replace("_", " ")}`).join(", ");
+function tick() {
+  feeds.render();
+  floor.tick();
+  Group.tickVisible();
+  timeline.tick();
 }
 
-const stream = new EventSource("events");
-stream.addEventListener("snapshot", (message) => {
-  const all = JSON.parse(message.data);
-  tiles.clear();
-  floor.replaceChildren();
-  latest.replaceChildren();
-  all.agents.sort((a, b) => (`${a.source}/${a.extension}` < `${b.source}/${b.extension}` ? -1 : 1)).forEach(show);
-  all.events.forEach(line);
-  health(all.feeds);
-  count();
-});
-stream.addEventListener("change", (message) => {
-  const change = JSON.parse(message.data);
-  change.agents.forEach(show);
-  change.forgotten.forEach(forget);
-  change.events.forEach(line);
-  count();
-});
-stream.addEventListener("feeds", (message) => health(JSON.parse(message.data)));
-stream.onerror = () => {
-  feeds.textContent = "no connection to the streamer; what is shown may be old";
-  feeds.className = "bad";
-  document.body.classList.add("stale");
+const heard = {
+  snapshot({ at, agents, events, feeds: said }) {
+    feeds.hear(at);
+    feeds.take(said);
+    latest.replaceChildren();
+    tell(events);
+    floor.replace(agents, recount);
+    tick();
+  },
+  change({ at, agents, forgotten, events }) {
+    feeds.hear(at);
+    floor.change(agents, forgotten);
+    tell(events);
+    recount();
+    timeline.changed(new Set(events.map((event) => floor.keyOf(event.source, event.extension))));
+  },
+  feeds(said) {
+    feeds.hear(said.at);
+    feeds.take(said);
+    tick();
+  },
 };
-setInterval(() => tiles.forEach(tick), 1000);
+
+/** Open the stream. The browser reopens one that breaks; one that is refused or deaf is replaced here. */
+function follow() {
+  stream?.close();
+  stream = new EventSource("events");
+  opened = performance.now();
+  for (const [name, take] of Object.entries(heard)) {
+    stream.addEventListener(name, (message) => take(JSON.parse(message.data)));
+  }
+  stream.addEventListener("error", () => {
+    feeds.connection(false);
+    tick();
+  });
+}
+
+function watch() {
+  const age = performance.now() - opened;
+  const closed = stream.readyState === EventSource.CLOSED && age > RETRY;
+  const deaf = stream.readyState === EventSource.OPEN && age > DEAF && feeds.silence() > DEAF;
+  if (closed || deaf) follow();
+  tick();
+}
+
+title.addEventListener("click", () => {
+  latest.hidden = !latest.hidden;
+  title.setAttribute("aria-expanded", String(!latest.hidden));
+});
+if (matchMedia("(max-width: 55rem)").matches) title.click();
+
+filters.listen(() => {
+  floor.refilter();
+  recount();
+});
+floor.listen((extension) =>
+  timeline.open(extension, (key) => floor.focus(key) || document.getElementById("query").focus()),
+);
+document.addEventListener("visibilitychange", tick);
+setInterval(watch, 1000);
+recount();
+follow();
