@@ -30,7 +30,6 @@ from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
 from streamer.runtime.journal import DiskJournal
 from streamer.runtime.supervisor import Supervisor
-from streamer.runtime.tasks import ended
 from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
@@ -170,11 +169,8 @@ async def hinting(config: Config, store: KafkaStore, supervisor: Supervisor, log
         hints.pass_on(source)
         return True
 
-    tasks = [asyncio.create_task(hints.run(), name="hints")] if config.cluster else []
-    try:
+    async with beside(*([hints.run()] if config.cluster else [])):
         yield hint
-    finally:
-        await ended(tasks)
 
 
 @contextmanager
