@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from streamer.commands.lines import Output, clean
 from streamer.config import Config
-from streamer.configure import Secrets, load
+from streamer.configure import EVERY, Secrets, load
 from streamer.errors import StreamerError
 
 Command = Callable[[argparse.Namespace, Output], int]
@@ -156,7 +156,7 @@ def _faults_help() -> str:
     return HELP
 
 
-def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = ("kafka", "sources")) -> Config:
+def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = EVERY) -> Config:
     """The configuration, with logging set up so that none of its secrets is ever written.
 
     Only the secrets of the sections in `needs` have to be there.
@@ -242,7 +242,7 @@ def _simulate(parsed: argparse.Namespace, out: Output) -> int:
 def _record(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.record import record
 
-    count = asyncio.run(record(_config(parsed), parsed.source, parsed.out))
+    count = asyncio.run(record(_config(parsed, ["sources"]), parsed.source, parsed.out))
     out.print(f"{count} answers kept in {parsed.out}")
     return 0
 

@@ -209,21 +209,21 @@ class Outbox(_Section):
 class Tracing(_Section):
     """Where spans are sent, by OTLP over HTTP; nowhere if `endpoint` is not given."""
 
-    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    endpoint: str | None = None
 
     @field_validator("endpoint")
     @classmethod
     def _leads_somewhere(cls, text: str | None) -> str | None:
         try:
             parts = urlsplit(text or "http://nowhere")
-            found = bool(parts.hostname) and parts.port != 0
+            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             found = False
         else:
             if parts.username or parts.password:
                 raise ValueError("must hold no password; OTEL_EXPORTER_OTLP_HEADERS in the environment can")
         if not found:
-            raise ValueError("its host or port is none")
+            raise ValueError("must be http://host:port or https://host:port")
         return text
 
 

@@ -214,8 +214,9 @@ class LogObserver(Observer):
             self._untold[source + key] += 1
             return
         what, remedy = trouble
-        more = self._untold.pop(source + key, 0)
-        self._log.warning(what, source=source or "unknown", as_many_since_last_told=more, remedy=remedy)
+        untold = self._untold.pop(source + key, 0)
+        more = {"as_many_meanwhile": untold} if untold else {}
+        self._log.warning(what, source=source or "unknown", remedy=remedy, **more)
 
     def kafka(self, error: KafkaError | None) -> None:
         if error is not None and self._away_since is None:
