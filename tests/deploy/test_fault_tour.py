@@ -73,7 +73,7 @@ def wrong_time_zone(tour: Tour) -> None:
 
 def fenced(tour: Tour) -> None:
     tour.begin()
-    tour.another()
+    tour.another()  # and all is well there
 
 
 FAULTS: dict[str, Callable[[Tour], None]] = {

@@ -26,6 +26,9 @@ from tests.topics import settings
 Row = Mapping[str, str]
 """Column of docs/faults.md → its cell."""
 
+LIVE = 'streamer_feed_status{source="floor",status="live"} 1.0'
+"""Once that was committed."""
+
 NOT_SERVED = "no longer served"
 UNWRITTEN = "cannot be written"
 RUNS = "runs on"
@@ -62,8 +65,7 @@ class Tour:
     def live(self) -> None:
         """Start the instance, and wait until all is well."""
         self.site.run()
-        committed = 'streamer_feed_status{source="floor",status="live"} 1.0'
-        wait_for(lambda: committed in self._served("/metrics"), "the feed to say that it is live")
+        wait_for(lambda: LIVE in self._served("/metrics"), "the feed to say that it is live")
         self.healthy = self.scrape()
 
     def scrape(self) -> Scrape:
@@ -119,11 +121,12 @@ class Tour:
         return newest
 
     def another(self) -> None:
-        """Start a second instance for the same topics, outside of any group."""
+        """Start a second instance for the same topics, outside of any group, and wait until it is live."""
         port = free_port()
         config = self.site.folder / "another.toml"
         config.write_text(self.site.config.read_text().replace(f":{self.site.port}", f":{port}"))
         self._others[port] = start(self.site.folder, "run", f"--config={config}")
+        wait_for(lambda: LIVE in self._served("/metrics", port), "the other's feed to say that it is live")
 
     def __enter__(self) -> Self:
         return self
