@@ -38,7 +38,8 @@ USER 10001:10001
 ENTRYPOINT ["python", "-m", "pytest"]
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin streamer
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin streamer \
+ && install --directory --owner 10001 --group 10001 /var/lib/streamer
 COPY --from=build /opt/streamer /opt/streamer
 ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

@@ -15,10 +15,11 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from streamer.commands.lines import Output, clean
 from streamer.config import Config
-from streamer.configure import Secrets, load
+from streamer.configure import EVERY, Secrets, load
 from streamer.errors import StreamerError
 
 Command = Callable[[argparse.Namespace, Output], int]
@@ -99,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--floor", default="default", metavar="NAME", help="default, brisk, calm, breaks, groups")
     p.add_argument("--truth", type=Path, metavar="FILE", help="what truly happens, a JSON object a line")
     p.add_argument("--faults", default="", metavar="RULES", help="what goes wrong, see below")
+    p.add_argument("--callback", type=_url, metavar="URL", help="is told of each call, as the vendor would")
 
     p = add("record", _record, "poll one source and keep what the vendor answers")
     p.add_argument("--source", required=True, metavar="NAME")
@@ -131,6 +133,13 @@ def _within(low: int, high: int) -> Callable[[str], int]:
     return whole
 
 
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
+    return text
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -147,18 +156,18 @@ def _faults_help() -> str:
     return HELP
 
 
-def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = ("kafka", "sources")) -> Config:
+def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = EVERY) -> Config:
     """The configuration, with logging set up so that none of its secrets is ever written.
 
     Only the secrets of the sections in `needs` have to be there.
     """
     from streamer.commands.sources import secrets_of
-    from streamer.observe import logs
+    from streamer.observe import lines
 
     flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
     given = {key: value for key, value in flags.items() if value is not None}
     config = load(parsed.config, os.environ, given, needs=needs)
-    logs.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
+    lines.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
     return config
 
 
@@ -169,9 +178,9 @@ def _finish(work: Coroutine[Any, Any, Any]) -> int:
 
 def _demo(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.demo import demo
-    from streamer.observe import logs
+    from streamer.observe import lines
 
-    logs.configure("warning", (), plain=sys.stderr.isatty())
+    lines.configure("warning", (), plain=sys.stderr.isatty())
     return _finish(
         demo(
             out,
@@ -179,6 +188,7 @@ def _demo(parsed: argparse.Namespace, out: Output) -> int:
             duration=parsed.duration,
             listen=parsed.listen,
             bootstrap_servers=parsed.bootstrap_servers,
+            env=os.environ,
         )
     )
 
@@ -224,6 +234,7 @@ def _simulate(parsed: argparse.Namespace, out: Output) -> int:
             floor=parsed.floor,
             truth=parsed.truth,
             faults=parsed.faults,
+            callback=parsed.callback,
         )
     )
 
@@ -231,7 +242,7 @@ def _simulate(parsed: argparse.Namespace, out: Output) -> int:
 def _record(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.record import record
 
-    count = asyncio.run(record(_config(parsed), parsed.source, parsed.out))
+    count = asyncio.run(record(_config(parsed, ["sources"]), parsed.source, parsed.out))
     out.print(f"{count} answers kept in {parsed.out}")
     return 0
 

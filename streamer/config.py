@@ -209,7 +209,22 @@ class Outbox(_Section):
 class Tracing(_Section):
     """Where spans are sent, by OTLP over HTTP; nowhere if `endpoint` is not given."""
 
-    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    endpoint: str | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _leads_somewhere(cls, text: str | None) -> str | None:
+        try:
+            parts = urlsplit(text or "http://nowhere")
+            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            found = False
+        else:
+            if parts.username or parts.password:
+                raise ValueError("must hold no password; OTEL_EXPORTER_OTLP_HEADERS in the environment can")
+        if not found:
+            raise ValueError("must be http://host:port or https://host:port")
+        return text
 
 
 class Cluster(_Section):
@@ -250,6 +265,11 @@ class Config(_Section):
     def slots(self) -> int:
         """How many slots the sources are spread over."""
         return self.cluster.slots if self.cluster else SLOTS
+
+    @property
+    def called_back(self) -> bool:
+        """Does the vendor of any source send callbacks?"""
+        return any(source.callback_secret for source in self.sources)
 
     def settings(self, source: Source) -> Settings:
         """What the core needs to know for one source."""

@@ -52,7 +52,9 @@ class Wedged(StreamerError):
 
 
 class VendorError(StreamerError):
-    """A poll or a log-in at the vendor did not succeed."""
+    """A poll or a log-in at the vendor did not succeed. `status` is the HTTP status of the answer, where one came."""
+
+    status: int | None = None
 
 
 class VendorUnavailable(VendorError):

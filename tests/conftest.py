@@ -61,11 +61,16 @@ class StartKafka(Protocol):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--require-…`: a machine that cannot give a real Kafka, or a browser, fails the tests that need one."""
+    """`--require-…`: a machine that lacks something fails the tests that need it."""
     parser.addoption(
         "--require-kafka",
         action="store_true",
         help="fail the tests that need a real Kafka instead of skipping them where there is none",
+    )
+    parser.addoption(
+        "--require-tools",
+        action="store_true",
+        help="fail the tests that need other programs (promtool) instead of skipping them where there are none",
     )
     parser.addoption(
         "--require-browser",
@@ -81,11 +86,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"Kafka: {origin}")
 
 
+def without(config: pytest.Config, what: str, reason: str) -> NoReturn:
+    """Skip, or fail where `--require-…` says so."""
+    if config.getoption(f"--require-{what}"):
+        pytest.fail(f"required: {what}: {reason}", pytrace=False)
+    pytest.skip(f"no {what}: {reason}")
+
+
 def without_kafka(config: pytest.Config, reason: str) -> NoReturn:
     """Skip, or fail where a real Kafka is required."""
-    if config.getoption("--require-kafka"):
-        pytest.fail(f"a real Kafka is required: {reason}", pytrace=False)
-    pytest.skip(f"no real Kafka: {reason}")
+    without(config, "kafka", reason)
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,11 @@ MAY_IMPORT = {
     "configure": {"errors", "core", "config"},
     "compatibility": {"errors"},
     "schemas": {"errors", "compatibility"},
-    "vendor": {"errors", "core", "config"},
+    "vendor": {"errors", "core", "config", "units"},
     "kafka": {"errors", "core", "config", "units"},
     "observe": {"errors", "core", "config"},
     "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},
-    "web": {"errors", "core", "config", "vendor", "kafka", "observe", "runtime"},
+    "web": {"errors", "core", "config", "units", "vendor", "kafka", "observe", "runtime"},
     "consumers": {"errors", "core", "config", "kafka", "schemas", "compatibility"},
     "simulator": {"errors"},
 }
@@ -83,7 +83,7 @@ def importers(*names: str) -> set[str]:
 
 def test_http_is_spoken_in_three_places() -> None:
     """The vendor's client, our own pages, the simulator."""
-    allowed = {"streamer.vendor.client", "streamer.simulator.server"}
+    allowed = {"streamer.vendor.client", "streamer.simulator.server", "streamer.simulator.callbacks"}
     found = importers("aiohttp", "aiohttp_sse")
     assert {module for module in found if part(module) != "web"} <= allowed
 
@@ -91,6 +91,11 @@ def test_http_is_spoken_in_three_places() -> None:
 def test_kafka_clients_are_used_in_two_places() -> None:
     """kafka/ and consumers/."""
     assert {part(module) for module in importers("aiokafka", "confluent_kafka")} <= {"kafka", "consumers"}
+
+
+def test_opentelemetry_is_known_in_one_place() -> None:
+    """Who has not configured it need not have it."""
+    assert importers("opentelemetry") == {"streamer.observe.otel"}
 
 
 def test_only_the_command_line_reads_the_environment() -> None:

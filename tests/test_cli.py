@@ -59,6 +59,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
         (["simulate", "--port", "0", "--floor", "nowhere"], "nowhere"),
         (["simulate", "--port", "0", "--truth", "/nowhere/truth.jsonl"], "/nowhere/truth.jsonl"),
         (["demo", "--listen", "nowhere"], "http.listen: 'nowhere' is not HOST:PORT"),
+        (["demo", "--listen", "0.0.0.0:0"], "is open to other machines: give a token"),
         (["demo", "--bootstrap-servers", "nowhere"], "kafka.bootstrap_servers: 'nowhere' is not HOST:PORT"),
         (["schemas", "--check", "/nowhere"], "cannot read the directory /nowhere"),
     ],

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 import tomllib
+import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ LOCKS = sorted((ROOT / "deploy").glob("requirements*.txt"))
 
 PYTHON_IMAGE_VARIABLE = "STREAMER_TEST_PYTHON_IMAGE"
 BUILD_TIMEOUT = 480  # seconds; the first build installs the dependencies, later ones a minute at most
+PORTS = ("STREAMER_PORT", "STREAMER_2_PORT", "KAFKA_PORT", "SIMULATOR_PORT", "SIMULATOR_2_PORT")
 UP_TIMEOUT = 120  # seconds until all services are healthy; 15 on an idle machine
 
 
@@ -67,7 +69,9 @@ def require_images() -> dict[str, str]:
 def compose_config(*arguments: str) -> dict[str, Any]:
     """The compose file as docker understands it."""
     require_compose()
-    told = shell("docker", "compose", "--profile", "tests", "config", "--format", "json", *arguments)
+    told = shell(
+        "docker", "compose", "--profile", "tests", "--profile", "watch", "config", "--format", "json", *arguments
+    )
     assert told.returncode == 0, told.stdout
     return json.loads(told.stdout)
 
@@ -111,7 +115,9 @@ def test_service_runs_without_root_and_no_image_floats() -> None:
 def test_compose_publishes_on_loopback_only_and_checks_every_service() -> None:
     """Nothing is open to the network, and no service waits for another by luck."""
     services = compose_config()["services"]
-    assert set(services) == {"kafka", "simulator", "streamer", "tests"}
+    started = {"kafka", "simulator", "simulator-2", "streamer-1", "streamer-2"}
+    assert {name for name, service in services.items() if not service.get("profiles")} == started
+    assert set(services) - started == {"tests", "prometheus", "grafana", "kafka-ui"}
     for name, service in services.items():
         assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", [])), name
         assert "healthcheck" in service, name
@@ -127,9 +133,7 @@ def composed() -> Iterator[dict[str, str]]:
         "STREAMER_IMAGE": "streamer:test",
         "BUILD_NETWORK": "host",
         "COMPOSE_PROJECT_NAME": f"streamer-test-{uuid.uuid4().hex[:8]}",
-        "STREAMER_PORT": str(free_port()),
-        "KAFKA_PORT": str(free_port()),
-        "SIMULATOR_PORT": str(free_port()),
+        **{variable: str(free_port()) for variable in PORTS},
     }
     yield environment
     removed = shell("docker", "compose", "down", "--volumes", "--timeout", "15", timeout=90, environment=environment)
@@ -138,8 +142,8 @@ def composed() -> Iterator[dict[str, str]]:
 
 @pytest.mark.timeout(BUILD_TIMEOUT + UP_TIMEOUT + 120)
 def test_composed_set_up_becomes_ready(composed: dict[str, str]) -> None:
-    """The image builds, and Kafka, simulator and service find each other until /readyz answers 200."""
-    built = shell("docker", "compose", "build", "streamer", timeout=BUILD_TIMEOUT, environment=composed)
+    """The image builds; two instances share the two sources, and one has both when the other is killed."""
+    built = shell("docker", "compose", "build", "streamer-1", timeout=BUILD_TIMEOUT, environment=composed)
     assert built.returncode == 0, built.stdout[-4000:]
     up = shell(
         *("docker", "compose", "up", "--detach", "--wait", "--wait-timeout", str(UP_TIMEOUT), "--no-build"),
@@ -149,8 +153,24 @@ def test_composed_set_up_becomes_ready(composed: dict[str, str]) -> None:
     logs = shell("docker", "compose", "logs", "--no-color", "--tail", "60", environment=composed).stdout
     assert up.returncode == 0, f"{up.stdout}\n{logs}"
 
-    port = int(composed["STREAMER_PORT"])
-    assert [status_of(port, path) for path in ("/readyz", "/healthz", "/")] == [200, 200, 200], logs
+    one, two = int(composed["STREAMER_PORT"]), int(composed["STREAMER_2_PORT"])
+    for port in (one, two):
+        assert [status_of(port, path) for path in ("/readyz", "/healthz", "/")] == [200, 200, 200], logs
+    assert sorted(sources_of(one) + sources_of(two)) == ["annex", "floor"]
+    killed = shell("docker", "compose", "kill", "streamer-1", environment=composed)
+    assert killed.returncode == 0, killed.stdout
+    deadline = time.monotonic() + 60
+    while sources_of(two) != ["annex", "floor"]:
+        assert time.monotonic() < deadline, shell(
+            "docker", "compose", "logs", "streamer-2", environment=composed
+        ).stdout
+        time.sleep(0.5)
+
+
+def sources_of(port: int) -> list[str]:
+    """The sources that an instance polls, as its metrics say."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return sorted(re.findall(r'^streamer_last_good_poll_[a-z_]+\{source="(\w+)"', answer.read().decode(), re.M))
 
 
 def status_of(port: int, path: str, patience: float = 30.0) -> int:

@@ -14,7 +14,7 @@ from streamer.config import Config, Source
 from streamer.core import clock
 from streamer.core.decode import decode
 from streamer.core.model import SECOND, Snapshot
-from streamer.errors import CheckFailed, KafkaError, StreamerError
+from streamer.errors import CheckFailed, KafkaError, KafkaRefused, StreamerError
 from streamer.kafka import rights, topics
 from streamer.kafka.connection import Connection
 from streamer.observe.logs import wrong_zone
@@ -133,14 +133,23 @@ async def _kafka(config: Config) -> list[Line]:
         return [_failure("Kafka", error)]
     lines = [Line("ok", "Kafka", f"{connection.where} answers{_logged_in(config)}")]
     try:
-        lines += map(_topic, await topics.inspect(connection))
-        slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
-        if config.cluster is not None or slots.verdict == "wrong":
-            lines.append(_topic(slots))
-        lines += [Line(*found) for found in await rights.inspect(connection, config.cluster)]
+        lines += await _topics(config, connection)
+        found = await rights.inspect(connection, config.cluster, callbacks=config.called_back)
+        lines += [Line(*line) for line in found]
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines
+
+
+async def _topics(config: Config, connection: Connection) -> list[Line]:
+    try:
+        found = await topics.inspect(connection)
+        slots = await topics.inspect_slots(connection, config.kafka.slots_topic, config.slots)
+    except KafkaRefused as error:
+        return [_failure("Kafka topics", error)]  # the lines about our rights tell which are missing
+    if config.cluster is not None or slots.verdict == "wrong":
+        found.append(slots)
+    return [_topic(finding) for finding in found]
 
 
 def _logged_in(config: Config) -> str:

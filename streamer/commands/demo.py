@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -20,7 +20,7 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.embedded import embedded_broker
 from streamer.kafka.store import KafkaStore
 from streamer.observe.metrics import states_by_name
-from streamer.observe.observer import Silent
+from streamer.observe.observer import Observer
 from streamer.simulator.server import serve as simulate
 
 SUMMARY_EVERY = 5.0
@@ -30,11 +30,12 @@ RATE_OVER = 10.0
 """Seconds over which events a second are counted."""
 
 
-class Narrator(Silent):
-    """Prints a line for each committed event; `summary` tells how the floor stands."""
+class Narrator(Observer):
+    """Prints a line for each committed event; `summary` tells how the floor stands. Sets `stop` once nobody reads."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, stop: asyncio.Event) -> None:
         self._out = out
+        self._stop = stop
         self._agents: dict[str, AgentState] = {}
         self._times: deque[float] = deque()
         self._polled = 0.0
@@ -54,7 +55,14 @@ class Narrator(Silent):
         self._agents.update({agent.extension: agent for agent in states})
         for event in events:
             self._times.append(time.monotonic())
-            self._out.print(event_line(wire.event(event)))
+            self.say(event_line(wire.event(event)))
+
+    def say(self, what: Text | str, style: str = "") -> None:
+        """Print a line."""
+        try:
+            self._out.print(what, style=style)
+        except BrokenPipeError:
+            self._stop.set()
 
     def summary(self) -> Text:
         """Extensions, states, events a second, age of the last poll."""
@@ -72,36 +80,44 @@ class Narrator(Silent):
         )
 
 
-async def demo(out: Output, *, agents: int, duration: float | None, listen: str, bootstrap_servers: str | None) -> None:
-    """Run the whole set-up until interrupted, or for `duration` seconds."""
+async def demo(
+    out: Output,
+    *,
+    agents: int,
+    duration: float | None,
+    listen: str,
+    bootstrap_servers: str | None,
+    env: Mapping[str, str],
+) -> None:
+    """Run the whole set-up until interrupted, or for `duration` seconds. Of `env` only `[http]` counts."""
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stopping_on_signals())
         address = bootstrap_servers or stack.enter_context(embedded_broker())
         simulator = await simulate(agents=agents, seed=int(time.time()))
         try:
-            config = _config(simulator.url, address, listen, embedded=bootstrap_servers is None)
+            config = _config(simulator.url, address, listen, env, embedded=bootstrap_servers is None)
             await _show(out, config, stop, duration, managed=bootstrap_servers is not None)
         finally:
             await simulator.close()
 
 
-def _config(vendor: str, kafka: str, listen: str, *, embedded: bool) -> Config:
+def _config(vendor: str, kafka: str, listen: str, env: Mapping[str, str], *, embedded: bool) -> Config:
     return build(
         {
             "kafka": {"bootstrap_servers": kafka, "delivery": "at_least_once" if embedded else "exactly_once"},
-            "http": {"listen": listen},
             "sources": [{"name": "demo", "url": vendor, "appid": "app-1", "accesskey": "key-1"}],
         },
-        {},
+        {name: value for name, value in env.items() if name.startswith("STREAMER_HTTP__") or "STREAMER_" not in name},
+        {"http.listen": listen},
     )
 
 
 async def _show(out: Output, config: Config, stop: asyncio.Event, duration: float | None, *, managed: bool) -> None:
-    narrator = Narrator(out)
+    narrator = Narrator(out, stop)
     store = KafkaStore(Connection(config.kafka), managed=managed)
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(config, store, stop, narrator, started=started))
-    telling = asyncio.create_task(_tell(out, config, narrator, started))
+    telling = asyncio.create_task(_tell(config, narrator, started))
     try:
         await asyncio.wait([serving], timeout=duration)
         stop.set()
@@ -112,12 +128,12 @@ async def _show(out: Output, config: Config, stop: asyncio.Event, duration: floa
     out.print(narrator.summary())
 
 
-async def _tell(out: Output, config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
+async def _tell(config: Config, narrator: Narrator, started: asyncio.Future[str]) -> None:
     address = await started
-    out.print(Text.assemble("wallboard  ", (f"{address}/", "bold underline")))
-    out.print(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}")
+    narrator.say(Text.assemble("wallboard  ", (f"{address}/", "bold underline")))
+    narrator.say(f"Kafka      {config.kafka.bootstrap_servers}  topic {config.kafka.events_topic}")
     if config.kafka.delivery == "at_least_once":
-        out.print("           embedded, without transactions: at least once", style="dim")
+        narrator.say("           embedded, without transactions: at least once", style="dim")
     while True:
         await asyncio.sleep(SUMMARY_EVERY)
-        out.print(narrator.summary())
+        narrator.say(narrator.summary())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,5 +81,8 @@ class Output(Console):
         raise BrokenPipeError
 
     def write(self, line: bytes) -> None:
-        """A line of JSON, as it is."""
-        self.file.write(line.decode() + "\n")
+        """A line of JSON, as it is; on a terminal with what could paint it as JSON's escapes, which mean the same."""
+        text = line.decode()
+        if self.is_terminal:
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+        self.file.write(text + "\n")

@@ -7,9 +7,10 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -17,11 +18,14 @@ from streamer.commands.sources import Vendors, recording_to, vendors
 from streamer.config import Config
 from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
+from streamer.kafka.hints import Hints
 from streamer.kafka.membership import Membership
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
 from streamer.observe.observer import Observer, Observers
+from streamer.observe.tracing import tracing_to
+from streamer.observe.troubles import Troubles
 from streamer.runtime import ports
 from streamer.runtime.clock import SystemClock
 from streamer.runtime.journal import DiskJournal
@@ -29,11 +33,13 @@ from streamer.runtime.supervisor import Supervisor
 from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
+from streamer.web.callbacks import Callbacks, Hint
+from streamer.web.watch import beat, watch
 
 RELOAD_AFTER = 0.5
 """Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
 
-FIXED = ("kafka", "http", "cluster", "outbox")
+FIXED = ("kafka", "http", "cluster", "outbox", "tracing")
 """Sections that are read at the start only."""
 
 
@@ -77,21 +83,29 @@ async def serve(
     """Run the sources of `config` until `stop`; `started` is given the wallboard's address."""
     clock = SystemClock()
     log = LogObserver()
-    board = Board()
+    troubles = Troubles()
     registry = CollectorRegistry()
-    everyone = Observers(log, MetricsObserver(registry), board, *observers)
+    everyone = Observers(log, MetricsObserver(registry), troubles, *observers)
     async with AsyncExitStack() as stack:
         stack.enter_context(unblocked())
         recorder = stack.enter_context(recording_to(record, log.notice)) if record else None
         made = await stack.enter_async_context(vendors(config, clock, log.notice, recorder))
+        instance = instance_of(config)
+        tracer = await stack.enter_async_context(tracing_to(config.tracing.endpoint, instance, log.tracing))
         journal = await stack.enter_async_context(journal_of(config, everyone))
         rng = random.Random()  # noqa: S311 - spreads retries; nothing secret depends on it
-        supervisor = Supervisor(config, store, made, clock, everyone, rng, instance_of(config), journal=journal)
+        supervisor = Supervisor(config, store, made, clock, everyone, rng, instance, journal=journal, tracer=tracer)
         supervisor.membership = membership_of(config, store, supervisor, log)
         if load is not None:
             stack.enter_context(reloading(supervisor, made, load, log))
-        app = make_app(board, registry, lambda: not_ready(supervisor, board))
+        board = Board(troubles)
+        app = make_app(board, registry, lambda: not_ready(supervisor, troubles), config.http, clock.now_ms)
+        hint = await stack.enter_async_context(hinting(config, store, supervisor, log))
+        Callbacks(lambda: supervisor.config, hint, clock, everyone).add_to(app)
         address = await stack.enter_async_context(serving(app, *config.http.address))
+        await stack.enter_async_context(
+            beside(beat(board, clock), watch(board, store.connection, config, clock, everyone))
+        )
         log.serving(address)
         if started is not None:
             started.set_result(address)
@@ -138,6 +152,27 @@ def membership_of(
     )
 
 
+@asynccontextmanager
+async def hinting(config: Config, store: KafkaStore, supervisor: Supervisor, log: LogObserver) -> AsyncGenerator[Hint]:
+    """What takes a hint: its source is polled here, or in a group the others are told."""
+    hints = Hints(
+        store.connection,
+        slots=config.slots,
+        hint=supervisor.hint,
+        wanted=lambda: supervisor.config.called_back,
+        problem=log.notice,
+    )
+
+    def hint(source: str) -> bool:
+        if supervisor.hint(source) or config.cluster is None:
+            return False
+        hints.pass_on(source)
+        return True
+
+    async with beside(*([hints.run()] if config.cluster else [])):
+        yield hint
+
+
 @contextmanager
 def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserver) -> Generator[None]:
     """SIGHUP: the configuration is read anew. One that cannot be used changes nothing, and the log says why."""
@@ -174,12 +209,24 @@ def reloading(supervisor: Supervisor, made: Vendors, load: Load, log: LogObserve
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def not_ready(supervisor: Supervisor, board: Board) -> tuple[dict[str, str], dict[str, str]]:
+@asynccontextmanager
+async def beside(*work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """What goes on for ever, while the block runs."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def not_ready(supervisor: Supervisor, here: Troubles) -> tuple[dict[str, str], dict[str, str]]:
     """What keeps this instance from being live: Kafka, the group, or a source, with the reason; and what is at risk."""
-    warnings = {"outbox": board.disk_trouble} if board.disk_trouble else {}
+    warnings = {"outbox": here.disk_problem} if here.disk_problem else {}
     if supervisor.trouble:
         return {"kafka": supervisor.trouble}, warnings
-    troubles = {"kafka": board.kafka_trouble} if board.kafka_trouble else {}
+    troubles = {"kafka": here.kafka_away} if here.kafka_away else {}
     for name, channel in supervisor.channels.items():
         status, reason = channel.status()
         if status != "live":

@@ -13,7 +13,16 @@ APPID, ACCESSKEY = "app-1", "key-1"
 
 
 async def simulate(
-    out: Output, *, host: str, port: int, agents: int, seed: int, floor: str, truth: Path | None, faults: str
+    out: Output,
+    *,
+    host: str,
+    port: int,
+    agents: int,
+    seed: int,
+    floor: str,
+    truth: Path | None,
+    faults: str,
+    callback: str | None,
 ) -> None:
     """Serve until interrupted; one line says where, and how to log in."""
     with stopping_on_signals() as stop:
@@ -27,6 +36,7 @@ async def simulate(
             floor=floor,
             truth=file,
             faults=faults,
+            callback=callback,
             appid=APPID,
             accesskey=ACCESSKEY,
         )

@@ -33,6 +33,13 @@ MOST_GROUPS = 200
 """Task groups of one extension. With LONGEST_TEXT it keeps a record below the 1 MiB that brokers take by default: one
 that they refuse could never be published, and would hold up everything behind it."""
 
+SHORTEST_ROW = 150
+"""Bytes that a row takes at least, on the average of a long list; the vendor's take twice as many. A list of more
+rows than that allows is nonsense, and reading all of it would hold up every other source for half a minute."""
+
+LONG_LIST = 1000
+"""Rows that are read in any case."""
+
 LARGEST_NUMBER = 2**53
 """JSON numbers beyond this are not the same number everywhere."""
 
@@ -59,7 +66,9 @@ def decode(
     rejected: list[RejectedRow] = []
     unread: set[str] = set()
     anonymous = 0
-    for index, raw in enumerate(split(opened.result)):
+    rows = split(opened.result)
+    most = max(LONG_LIST, len(opened.result) // SHORTEST_ROW)
+    for index, raw in enumerate(rows[:most]):
         data = bytes(raw)
         seat = before.get(data)
         if seat is None:
@@ -68,13 +77,17 @@ def decode(
             except Misunderstood as error:
                 extension = _extension_of(data)
                 path = f"result[{index}].{error.field}".rstrip(".")
-                rejected.append(RejectedRow("row", str(error), path, extension, data))
+                rejected.append(RejectedRow("row", str(error), path, extension, data, error.fault))
                 anonymous += extension is None
                 if extension is not None:
                     unread.add(extension)
                 continue
         by_bytes[data] = seat
         _keep_newest(seats, seat, index, data, rejected)
+    if len(rows) > most:
+        anonymous += len(rows) - most
+        reason = "a list of more rows than it has room for: the rest is not read"
+        rejected.append(RejectedRow("row", reason, f"result[{most}]", None, b""))
     for extension, count in Counter(extension for _, extension in seats).items():
         if count > MOST_GROUPS:
             unread.add(extension)
@@ -97,7 +110,9 @@ def _too_many(seats: dict[tuple[str, str], tuple[Seat, int, bytes]], extension: 
     """Takes all of the extension's rows out, whatever their order; the row that came last stands for them."""
     keys = [key for key in seats if key[1] == extension]
     _, index, data = max((seats.pop(key) for key in keys), key=lambda row: row[1])
-    return RejectedRow("row", f"more than {MOST_GROUPS} task groups", f"result[{index}]", extension, data)
+    return RejectedRow(
+        "row", f"more than {MOST_GROUPS} task groups", f"result[{index}]", extension, data, "too_many_groups"
+    )
 
 
 def _keep_newest(
@@ -120,7 +135,7 @@ def _keep_newest(
     )
     seats[key] = (winner, index, data) if winner is seat else rival
     reason = f"a second row for group {seat.group!r} that differs; the one with the newer stamps counts"
-    rejected.append(RejectedRow("row", reason, f"result[{lost_at}]", seat.extension, lost))
+    rejected.append(RejectedRow("row", reason, f"result[{lost_at}]", seat.extension, lost, "duplicate"))
 
 
 def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
@@ -128,7 +143,7 @@ def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
     state_code = _integer(row, "state")
     status_code = _integer(row, "status")
     if state_code is None and status_code is None:
-        raise Misunderstood("state", "neither state nor status holds a code")
+        raise Misunderstood("state", "neither state nor status holds a code", "no_code")
     meaning = read(state_code, status_code, settings.codes)
     return Seat(
         group=_text(row, "queuename"),
@@ -166,10 +181,10 @@ def _extension(row: dict[str, Any]) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Misunderstood("extnumber", "not an extension number")
+        raise Misunderstood("extnumber", "not an extension number", "no_extension")
     text = str(value).strip() if isinstance(value, str) or abs(value) <= LARGEST_NUMBER else ""
     if not EXTENSION.fullmatch(text):
-        raise Misunderstood("extnumber", "not an extension number")
+        raise Misunderstood("extnumber", "not an extension number", "no_extension")
     return text
 
 
@@ -178,10 +193,10 @@ def _text(row: dict[str, Any], field: str, missing: str | None = None) -> str:
     if value is None and missing is not None:
         return missing
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Misunderstood(field, "not a name")
+        raise Misunderstood(field, "not a name", "name")
     text = str(value)
     if len(text) > LONGEST_TEXT:
-        raise Misunderstood(field, f"longer than {LONGEST_TEXT} characters")
+        raise Misunderstood(field, f"longer than {LONGEST_TEXT} characters", "name")
     return text
 
 
@@ -192,23 +207,23 @@ def _integer(row: dict[str, Any], field: str) -> int | None:
         if value == "":
             return None
         if not _NUMBER.fullmatch(value):
-            raise Misunderstood(field, "not a number")
+            raise Misunderstood(field, "not a number", "number")
         value = int(value.split(".")[0])
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Misunderstood(field, "not a whole number")
+        raise Misunderstood(field, "not a whole number", "number")
     if abs(value) > LARGEST_NUMBER:
-        raise Misunderstood(field, "too large a number")
+        raise Misunderstood(field, "too large a number", "number")
     return value
 
 
 def _counter(row: dict[str, Any], field: str) -> int | None:
     value = _integer(row, field)
     if value is not None and value < 0:
-        raise Misunderstood(field, "a negative count")
+        raise Misunderstood(field, "a negative count", "number")
     return value
 
 
@@ -217,11 +232,11 @@ def _stamp(row: dict[str, Any], field: str, zone: ZoneInfo) -> int | None:
     if value is None or value in (0, "0"):
         return None
     if not isinstance(value, str):
-        raise Misunderstood(field, "not a time")
+        raise Misunderstood(field, "not a time", "time")
     try:
         return _moment(value.strip(), zone)
     except (ValueError, OverflowError):  # the last hours of the year 9999 are none in UTC
-        raise Misunderstood(field, "not a time") from None
+        raise Misunderstood(field, "not a time", "time") from None
 
 
 @lru_cache(maxsize=65_536)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,12 +20,19 @@ NONSENSE = object()
 """What stands for a field's value that is no JSON scalar: every field refuses it."""
 
 
-class Misunderstood(Exception):
-    """A field of a row is not what it should be: `field`, and what is wrong with it."""
+Fault = Literal[
+    "not_json", "no_code", "no_extension", "name", "number", "time", "too_many_groups", "duplicate", "body", "other"
+]
+"""Kinds of reasons why a row or a body is not understood, few enough to be counted by."""
 
-    def __init__(self, field: str, problem: str) -> None:
+
+class Misunderstood(Exception):
+    """A field of a row is not what it should be: `field`, what is wrong with it, and of what kind that is."""
+
+    def __init__(self, field: str, problem: str, fault: Fault) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
+        self.fault: Fault = fault
 
 
 def split(result: bytes) -> Sequence[bytes | msgspec.Raw]:
@@ -59,20 +66,24 @@ def _by_hand(result: bytes) -> list[bytes]:
 def fields(data: bytes) -> dict[str, Any]:
     """A row's fields; those of ours that cannot be decoded are NONSENSE, and the others do not matter."""
     if data[:1] != b"{":
-        raise Misunderstood("", "not an object")
+        raise Misunderstood("", "not an object", "not_json")
     try:
         return _row.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         pass
     try:
-        raws = _fields.decode(_ESCAPE.sub(_whole, data))
+        raws = _fields.decode(mended(data))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Misunderstood("", f"not JSON, or nested too deeply: {error}") from error
+        raise Misunderstood("", f"not JSON, or nested too deeply: {error}", "not_json") from error
     return {name: _value(raw) for name, raw in raws.items()}
 
 
+def mended(data: bytes) -> bytes:
+    """JSON text in which half a surrogate pair, which is no character, harms only itself."""
+    return _ESCAPE.sub(_whole, data)
+
+
 def _whole(escape: re.Match[bytes]) -> bytes:
-    """Half a surrogate pair is no character, but harms only itself."""
     return rb"\ufffd" if escape["lone"] else escape[0]
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from streamer.core.codes import State
+from streamer.core.loose import Fault
 
 Change = Literal["first_seen", "signed_in", "state", "groups", "signed_out"]
 Basis = Literal["observed", "inferred", "derived"]
@@ -43,16 +44,15 @@ class Seat(msgspec.Struct, frozen=True, gc=False):
 
 
 class RejectedRow(msgspec.Struct, frozen=True, gc=False):
-    """A row or body that could not be understood. `raw` is as received; the boundary redacts it.
-
-    `extension` is None where even that could not be read.
-    """
+    """A row or body that could not be understood: `fault` is the kind of its reason. `raw` is as received; the boundary
+    redacts it. `extension` is None where even that could not be read."""
 
     kind: Literal["row", "body"]
     reason: str
     path: str
     extension: str | None
     raw: bytes
+    fault: Fault = "other"
 
 
 class Offset(msgspec.Struct, frozen=True, gc=False):
@@ -214,10 +214,10 @@ class AgentStateChanged(msgspec.Struct, frozen=True, gc=False):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What a poll showed beside its changes, for operators: contradictions by kind, how many extensions the gate
-    holds and how many absences it believed, the vendor's clock against ours, whether one of the two jumped, and by how
-    many milliseconds all fresh stamps are off where that looks like a wrong time zone (None: it does not).
-    """
+    """What a poll showed beside its changes, for operators: contradictions by kind, how many extensions the gate holds,
+    how many absences it believed and how many that it had held are over (`returned`), the vendor's clock against ours,
+    whether one of the two jumped, and by how many milliseconds all fresh stamps are off where that looks like a wrong
+    time zone (None: it does not)."""
 
     contradictions: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
     held: int = 0
@@ -225,13 +225,12 @@ class Findings(msgspec.Struct, frozen=True):
     offset: Offset | None = None
     jumped: bool = False
     zone_off: int | None = None
+    returned: int = 0
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What one poll adds to the record.
-
-    `events` are in causal order for each extension; `states` hold each changed extension once; `forgotten` are keys
-    whose state record gets a tombstone.
+    """What one poll adds to the record: `events` in causal order for each extension, `states` with each changed
+    extension once, `forgotten` keys whose state record gets a tombstone.
     """
 
     source: str

@@ -17,6 +17,10 @@ EXCERPT = 8192
 REMEMBERED = 10_000
 """Distinct rejections remembered for one source, some 2 MB; beyond that the oldest may be told once more."""
 
+AT_ONCE = 1000
+"""New rejections told of one poll. A list of nothing but nonsense would be more records than Kafka and the other
+sources should pay for; the rest is told of the polls after it, if it is still there."""
+
 _SECRET_FIELD = re.compile(
     r"""((?:passw|pwd|secret|token|accesskey|apikey|authorization)[\w-]{0,64}(?:\\{0,8}["'])?\s{0,8}[:=]\s{0,8}"""
     r"""(?:(?:basic|bearer)\s{1,8})?)"""
@@ -69,9 +73,11 @@ class Told:
         return self._repeats.pop((row.extension, row.reason), 0)
 
     def only_new(self, rows: Iterable[RejectedRow]) -> tuple[RejectedRow, ...]:
-        """Those of `rows` that were not told before; the others are counted."""
+        """Those of `rows` that were not told before, AT_ONCE at most; the others are counted."""
         fresh: list[RejectedRow] = []
         for row in rows:
+            if len(fresh) == AT_ONCE:
+                break
             key = (row.extension, row.reason, hashlib.sha256(row.raw).digest())
             if key in self._seen:
                 self._seen.move_to_end(key)
@@ -87,5 +93,5 @@ class Told:
 
 def body_batch(source: str, requested_at: int, reason: str, body: bytes) -> Batch:
     """The batch of a poll whose whole answer could not be understood: it rejects the body and changes nothing."""
-    row = RejectedRow("body", reason, "", None, body)
+    row = RejectedRow("body", reason, "", None, body, "body")
     return Batch(source, f"{source}/{requested_at}", requested_at, (), (), (row,))

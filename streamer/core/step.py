@@ -54,6 +54,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     told: list[AgentStateChanged] = []
     kinds: Counter[str] = Counter()
     strays: list[int | None] = []
+    returned = 0
     for extension in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread):
         before, seats = known.get(extension), rows.get(extension, ())
         events_, after, problems = _extension(extension, before, seats, poll, verdict, snapshot.unread, settings)
@@ -61,7 +62,9 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
         kinds.update(problems)
         if before is not None:
             strays += clock.strays(before.groups, seats, poll.start, poll.end)
-        if after is not None and after != state.agents.get(extension):
+        was = state.agents.get(extension)
+        returned += was is not None and was.absent_since is not None and extension not in missing
+        if after is not None and after != was:
             changed[extension] = after
     agents = {**state.agents, **changed} if changed else state.agents
     forgotten = _forgettable(state.agents, rows.keys() | snapshot.unread, poll.end, settings)
@@ -100,6 +103,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
             offset=offset,
             jumped=poll.jumped,
             zone_off=clock.zone_off(astray),
+            returned=returned,
         ),
     )
     return after_poll, batch
@@ -276,6 +280,6 @@ def _complete_until(poll: Poll, whole_until: int, agents: Mapping[str, AgentStat
         if agent.state == "wrap_up":
             waiting.append(merge.wrap_up_may_end(agent))
         elif agent.state == "ringing":
-            asked = poll.asked_not_before
-            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, asked, poll.end))
+            seen = poll.asked_not_before if agent.read_until is None else agent.read_until
+            waiting += (s.answered_at for s in agent.groups if s.answered_at and answering(s, seen, poll.end))
     return min([whole_until, *waiting])

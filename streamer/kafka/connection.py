@@ -163,7 +163,7 @@ class Connection:
             if isinstance(cause, _RIGHTS):
                 return KafkaRefused(
                     f"Kafka at {self.where} denies us the right to {what} ({type(cause).__name__})",
-                    "grant the rights that the README lists",
+                    "grant the rights that docs/operations.md lists",
                 )
             if isinstance(cause, _FENCED):
                 return Fenced(f"another producer has taken over ({what})", "run one instance for these topics")

@@ -1,8 +1,9 @@
 """One instance's part in the group of a deployment: Kafka says which slots are its own.
 
-The slots are the partitions of a topic that nobody ever writes to, spread by Kafka's consumer-group protocol. What an
-instance runs goes on until Kafka says that a slot is another's: a broken connection or a rebalance under way change
-nothing. That two instances never write for one slot at a time is ensured elsewhere, by transactional fencing.
+The slots are the partitions of a topic, spread by Kafka's consumer-group protocol; its records (hints.py) are none of
+this module's business. What an instance runs goes on until Kafka says that a slot is another's: a broken connection or
+a rebalance under way change nothing. That two instances never write for one slot at a time is ensured elsewhere, by
+transactional fencing.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ class Membership:
         watch = _Watch(self.group, self.instance, assigned)
         try:
             await self.connection.start(consumer)
-            # The topic is empty. Left alone, aiokafka would ask for records twice a second, and without any pause
-            # while a partition has no leader; nothing public keeps it from that.
+            # The topic's records are not for this consumer. Left alone, aiokafka would fetch twice a second, and
+            # without any pause while a partition has no leader; nothing public keeps it from that.
             await self.connection.call(consumer._fetcher.close(), "start a client")
             watch.over(consumer)
             # Not before: with a subscription, start() would wait until all members have joined.

@@ -164,7 +164,7 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
     try:
         consumer.assign(partitions)
         await connection.call(consumer.seek_to_beginning(*partitions), "seek")
-        current = _Current(partitions)
+        current = Current(partitions)
         now = asyncio.get_running_loop().time
         last_progress = now()
         left = {tp for tp in partitions if ends[tp] > 0}
@@ -187,7 +187,7 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
         await connection.discard(consumer)
 
 
-class _Current:
+class Current:
     """Tells the records that count from those that a key left behind in another partition."""
 
     def __init__(self, partitions: Iterable[TopicPartition]) -> None:

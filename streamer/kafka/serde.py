@@ -37,10 +37,13 @@ def key(source: str, extension: str) -> bytes:
     return f"{source}/{extension}".encode()
 
 
-def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str]) -> tuple[Record, ...]:
-    """The batch's records: events, then states and tombstones, then what was rejected, without `secrets`."""
+def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str], trace: Headers = ()) -> tuple[Record, ...]:
+    """The batch's records: events, then states and tombstones, then what was rejected, without `secrets`.
+
+    `trace` are headers by which a reader of its events can join the trace of its poll.
+    """
     at = batch.observed_at
-    records = [_event(changed, topics.events_topic) for changed in batch.events]
+    records = [_event(changed, topics.events_topic, trace) for changed in batch.events]
     records += [
         Record(
             topics.state_topic,
@@ -58,7 +61,7 @@ def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str]) -> t
     return tuple(records)
 
 
-def _event(changed: AgentStateChanged, topic: str) -> Record:
+def _event(changed: AgentStateChanged, topic: str, trace: Headers) -> Record:
     agent = changed.after
     body = wire.event(changed)
     headers = (
@@ -70,6 +73,7 @@ def _event(changed: AgentStateChanged, topic: str) -> Record:
         ("ce_subject", agent.extension.encode()),
         ("ce_dataschema", EVENT_SCHEMA),
         ("content-type", b"application/json"),
+        *trace,
     )
     return Record(topic, key(agent.source, agent.extension), wire.dumps(body), agent.observed_at, headers)
 

@@ -32,6 +32,9 @@ COMPACTED = {
 """Of state and feed topics that we create. A take-over reads them whole: with the broker's own settings they would be
 compacted after a week or a gigabyte."""
 
+SLOTS_SETTINGS = {"cleanup.policy": "delete", "retention.ms": "600000", "segment.bytes": str(2**20)}
+"""Of a topic of slots that we create: the hints on it are of no use after seconds."""
+
 LATE_COMPACTION_MS = DAY_MS
 """`check` warns above: a take-over would have to read days of records."""
 
@@ -132,7 +135,7 @@ async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
     for answer in answers:
         for code, _, _, name, entries in answer.resources:
             if code != 0:
-                raise _refusal(connection, name, code)
+                raise _refusal(connection, name, code, "describe the settings of")
             configs[name] = {entry[0]: entry[1] for entry in entries}
     return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
 
@@ -164,12 +167,14 @@ async def _counts(connection: Connection, admin: Any, names: Sequence[str]) -> d
     return there
 
 
-def _refusal(connection: Connection, topic: str, code: int) -> KafkaRefused | KafkaUnavailable:
+def _refusal(
+    connection: Connection, topic: str, code: int, doing: str = "describe or create"
+) -> KafkaRefused | KafkaUnavailable:
     kind = errors.for_code(code)
     if issubclass(kind, errors.TopicAuthorizationFailedError | errors.ClusterAuthorizationFailedError):
         return KafkaRefused(
-            f"Kafka at {connection.where} denies us the right to describe or create {topic}",
-            "grant the rights that the README lists, or create the topics beforehand",
+            f"Kafka at {connection.where} denies us the right to {doing} {topic}",
+            "grant the rights that docs/operations.md lists, or create the topics beforehand",
         )
     return KafkaUnavailable(f"Kafka at {connection.where}: {topic}: {kind.__name__}", "see the broker's log")
 
@@ -224,7 +229,7 @@ async def ensure_slots(connection: Connection, topic: str, slots: int, *, create
 
 async def _created_slots(connection: Connection, admin: Any, topic: str, slots: int) -> bool:
     replicas = min(3, len((await connection.call(admin.describe_cluster(), "describe the cluster"))["brokers"]))
-    new = NewTopic(topic, slots, replicas, topic_configs={"cleanup.policy": "delete"})
+    new = NewTopic(topic, slots, replicas, topic_configs=SLOTS_SETTINGS)
     answer: Any = await connection.call(admin.create_topics([new]), "create topics")
     code: int = answer.topic_errors[0][1]
     if code in (0, errors.TopicAlreadyExistsError.errno):

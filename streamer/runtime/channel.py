@@ -15,7 +15,7 @@ from streamer.core.model import SECOND, AgentState, Batch, Seat, SourceState
 from streamer.core.rejected import Told
 from streamer.core.thaw import read_agent_state
 from streamer.kafka.restore import LastFeed
-from streamer.kafka.serde import encode
+from streamer.kafka.serde import Headers, encode
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Kept, Load, Room, Waiting, unpack
 from streamer.runtime.ports import Clock
@@ -126,12 +126,12 @@ class Channel:
                 else:
                     agents[extension] = read_agent_state(record.value)
 
-    def take(self, batch: Batch, secrets: Sequence[str]) -> None:
-        """Number the batch and let it wait, unless it is empty."""
+    def take(self, batch: Batch, secrets: Sequence[str], trace: Headers = ()) -> None:
+        """Number the batch and let it wait, unless it is empty. `trace` goes with its events: see `encode`."""
         batch = msgspec.structs.replace(batch, rejected=self.told.only_new(batch.rejected))
         if batch.empty:
             return
-        records = encode(batch, self.config.kafka, self.told, secrets)
+        records = encode(batch, self.config.kafka, self.told, secrets, trace)
         load = Load(records, batch.events, batch.states, batch.forgotten)
         self.number += 1
         # What is published at once is not worth packing.
@@ -182,22 +182,25 @@ class Channel:
         """What may be published now, oldest first."""
         return takewhile(lambda item: item.safe, self.waiting)
 
-    def drop_committed(self, count: int, cursor: Cursor) -> None:
-        """The oldest `count` batches were committed, with this cursor."""
+    def drop_committed(self, count: int, cursor: Cursor) -> list[Kept]:
+        """The oldest `count` batches were committed, with this cursor; returns them."""
+        dropped: list[Kept] = []
         for _ in range(count):
             item = self.waiting.popleft()
             self._room.change(self.name, -item.size)
             self._forget(item.kept)
+            dropped.append(item.kept)
         self.cursor = cursor
         self.to_prove = False
+        return dropped
 
     def _forget(self, batch: Kept) -> None:
         if self._journal is not None:
             self._journal.drop(batch)
 
-    def backlog(self) -> tuple[int, int]:
-        """How many batches wait, and their bytes."""
-        return len(self.waiting), self._room.used_by(self.name)
+    def backlog(self) -> tuple[int, int, int | None]:
+        """How many batches wait, their bytes, and the moment of the oldest one's poll (unix ms)."""
+        return len(self.waiting), self._room.used_by(self.name), self.waiting[0].at if self.waiting else None
 
     def stop(self, reason: str) -> None:
         """Its feed ends; what waits is published before that."""

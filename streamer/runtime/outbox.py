@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from typing import Annotated
 
 import msgspec
 
 from streamer.core.feed import Cursor
-from streamer.core.model import AgentState, AgentStateChanged, Offset
+from streamer.core.model import SECOND, AgentState, AgentStateChanged, Offset
 from streamer.kafka.serde import Record
 
 
@@ -28,6 +29,17 @@ class Load(msgspec.Struct, frozen=True):
     states: tuple[AgentState, ...] = ()
     forgotten: tuple[str, ...] = ()
 
+    def told_after(self, offset: Offset | None, at: int) -> list[float]:
+        """Seconds from when changes happened to `at` (unix ms), of those that its poll shows. `offset` is the vendor's
+        clock against ours at that poll: its middle counts. Who is seen first may have been there for days.
+        """
+        ahead = (offset.low + offset.high) // 2 if offset else 0
+        return [
+            max(0, at - (event.when.at - ahead)) / SECOND
+            for event in self.events
+            if event.basis == "observed" and event.change != "first_seen"
+        ]
+
     @property
     def bulk(self) -> int:
         """Bytes of its records in memory, about."""
@@ -40,7 +52,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 _packer = msgspec.msgpack.Encoder()
-_unpacker = msgspec.msgpack.Decoder(tuple[tuple[Record, ...], bytes])
+_unpacker = msgspec.msgpack.Decoder(tuple[Annotated[tuple[Record, ...], msgspec.Meta(min_length=1)], bytes])
 _told_unpacker = msgspec.msgpack.Decoder(_Told)
 
 
@@ -87,7 +99,7 @@ class Waiting:
     """A numbered batch that waits. Its number was given for good: it is published, or the tenure ends.
 
     `safe`: it may be published; False while it has yet to be written to disk. `size` is what it takes of the bound,
-    `bulk` what it takes of a transaction, in bytes; `events` is how many it tells.
+    `bulk` what it takes of a transaction, in bytes; `events` is how many it tells; `at` is its poll's moment, unix ms.
     """
 
     def __init__(self, kept: Kept, load: Load, *, safe: bool, packed: bool) -> None:
@@ -95,6 +107,7 @@ class Waiting:
         self.safe = safe
         self.bulk = load.bulk
         self.events = len(load.events)
+        self.at = load.records[0].timestamp
         self.size = len(kept.packed) if packed else self.bulk
         self._load = None if packed else load
 

@@ -9,10 +9,22 @@ from streamer import config
 from streamer.core.feed import Delivery
 from streamer.kafka.restore import LastFeed, Restored
 from streamer.kafka.serde import Record
-from streamer.observe.observer import Observer, Observers, Silent
+from streamer.observe.observer import Observer
+from streamer.observe.tracing import UNTRACED, Span, Tracer
 from streamer.vendor.session import Polled
 
-__all__ = ["Clock", "Membership", "Observer", "Observers", "Silent", "Sink", "Source", "Store", "Vendors"]
+__all__ = [
+    "UNTRACED",
+    "Clock",
+    "Membership",
+    "Observer",
+    "Sink",
+    "Source",
+    "Span",
+    "Store",
+    "Tracer",
+    "Vendors",
+]
 
 
 class Clock(Protocol):
@@ -28,6 +40,10 @@ class Source(Protocol):
 
     async def poll(self) -> Polled:
         """One good answer, or a VendorError."""
+        ...
+
+    def spare(self) -> float:
+        """Seconds until a poll beside the regular ones may be made, so that none of them has to wait for it."""
         ...
 
     def secrets(self) -> tuple[str, ...]:

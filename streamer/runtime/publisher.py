@@ -21,6 +21,7 @@ from streamer.core.feed import Cursor
 from streamer.errors import Fenced, KafkaUnavailable
 from streamer.kafka.restore import LastFeed
 from streamer.kafka.serde import Record, encode_feed
+from streamer.observe.observer import Written
 from streamer.runtime.channel import Channel, Writing
 from streamer.runtime.outbox import Load
 from streamer.runtime.ports import Clock, Observer, Sink, Store
@@ -134,15 +135,22 @@ class Publisher:
         for portion in portions:
             records += [record for load in portion.loads for record in load.records]
             records.append(portion.feed)
+        begun = self._clock.monotonic()
         try:
             await self._sink.write(records)
         except Fenced as error:
+            self._written("fenced", begun)
             await self._told_apart(error)
             await self._settle(portions, error)
         except KafkaUnavailable as error:
+            self._written("unknown", begun)
             await self._settle(portions, error)
         else:
+            self._written("committed", begun)
             self._committed(portions)
+
+    def _written(self, outcome: Written, begun: float) -> None:
+        self._observer.written(outcome, self._clock.monotonic() - begun)
 
     def _committed(self, portions: Sequence[_Portion]) -> None:
         self._reached(None)
@@ -150,10 +158,11 @@ class Publisher:
         for portion in portions:
             channel = portion.channel
             before, channel.written = channel.written, portion.written
-            channel.drop_committed(len(portion.loads), portion.cursor)
-            self._observer.outbox(channel.name, *channel.backlog())
-            for load in portion.loads:
+            dropped = channel.drop_committed(len(portion.loads), portion.cursor)
+            for load, batch in zip(portion.loads, dropped, strict=True):
                 self._observer.committed(channel.name, load.events, load.states, load.forgotten, now)
+                self._observer.told_after(channel.name, load.told_after(batch.offset, now))
+            self._observer.outbox(channel.name, *channel.backlog())
             if before is None or before.status != portion.written.status:
                 self._observer.feed(channel.name, portion.written.status, portion.written.reason)
 

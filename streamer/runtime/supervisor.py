@@ -25,7 +25,7 @@ from streamer.runtime.desk import Desk
 from streamer.runtime.differences import SURVEY, Differences
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Room
-from streamer.runtime.ports import Clock, Membership, Observer, Store, Vendors
+from streamer.runtime.ports import UNTRACED, Clock, Membership, Observer, Store, Tracer, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP
 from streamer.runtime.tasks import ended, unless
 from streamer.runtime.tenure import Tenure, World
@@ -54,6 +54,7 @@ class Supervisor:
         *,
         membership: Membership | None = None,
         journal: Journal | None = None,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.config = config
         self.membership = membership
@@ -65,7 +66,7 @@ class Supervisor:
         self._differences = Differences(config, instance, observer, clock)
         room = Room(config.outbox.max_bytes, len(config.sources))
         self._world = World(
-            store, vendors, Desk(store, clock, self._found), room, journal, clock, observer, rng, instance
+            store, vendors, Desk(store, clock, self._found), room, journal, clock, observer, tracer, rng, instance
         )
         self._assigned: frozenset[int] | None = None
         self._tenures: dict[int, Tenure] = {}
@@ -84,6 +85,11 @@ class Supervisor:
         """The sources that this instance has now, by name."""
         return {name: channel for tenure in self._tenures.values() for name, channel in tenure.channels.items()}
 
+    def hint(self, source: str) -> bool:
+        """Something has changed at a source: it is polled soon. False if it is not polled here."""
+        tenure = self._tenures.get(slot_of(source, self._slots))
+        return tenure is not None and tenure.hint(source)
+
     @property
     def silent(self) -> Collection[str]:
         """Configured sources that no instance of the group polls."""
@@ -99,6 +105,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. Fenced, KafkaRefused, TopicsWrong, Wedged end it; CheckFailed counts what a stop left."""
         tasks: list[asyncio.Task[Any]] = []
+        self._observer.configured([source.name for source in self.config.sources])
         try:
             if await unless(stop, self._reach()):
                 self._prepared = True
@@ -156,6 +163,7 @@ class Supervisor:
         """Go on under this configuration; its sources may be others, the rest of what is fixed at the start may not."""
         self.config = self._differences.config = config
         self._world.room.sources = len(config.sources)
+        self._observer.configured([source.name for source in self.config.sources])
         self._turn.set()
 
     @property
@@ -194,9 +202,11 @@ class Supervisor:
             self._tenures[slot] = tenure
             self._tasks[slot] = task = asyncio.create_task(tenure.run(), name=f"slot {slot}")
             task.add_done_callback(lambda task, s=slot: self._tenure_ended(s, task))
+            self._observer.slots(len(self._tenures))
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
+        self._observer.slots(len(self._tenures))
         self._away.pop(slot, None)
         if self._tenures:  # without any, nobody knows whether Kafka is back
             self._tell_whether_away(None)

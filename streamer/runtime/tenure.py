@@ -23,7 +23,7 @@ from streamer.runtime.desk import Desk
 from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Room
 from streamer.runtime.poller import Poller
-from streamer.runtime.ports import Clock, Observer, Store, Vendors
+from streamer.runtime.ports import Clock, Observer, Store, Tracer, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP, Away, Publisher
 from streamer.runtime.tasks import ended
 from streamer.vendor.budget import backoff
@@ -41,6 +41,7 @@ class World(msgspec.Struct, frozen=True):
     journal: Journal | None
     clock: Clock
     observer: Observer
+    tracer: Tracer
     rng: random.Random
     instance: str
 
@@ -203,6 +204,7 @@ class Tenure:
             lost=f"{len(lost)} records on the state topic could not be read" if lost else "",
         )
         observer.restored(channel.name, channel.state.agents)
+        observer.outbox(channel.name, *channel.backlog())
         if channel.waiting:
             events = sum(item.events for item in channel.waiting)
             observer.resumed(channel.name, len(channel.waiting), events)
@@ -212,7 +214,7 @@ class Tenure:
     def _poll(self, channel: Channel) -> None:
         world = self._world
         source = world.vendors.source(channel.source)
-        poller = Poller(channel, source, world.clock, world.observer, world.rng)
+        poller = Poller(channel, source, world.clock, world.observer, world.tracer, world.rng)
         polling = self._pollers[channel.name] = _Polling(poller, channel.name)
         polling.task.add_done_callback(self._poller_ended)
 
@@ -225,6 +227,13 @@ class Tenure:
         for channel in self.channels.values():
             channel.to_prove = True
         self._publisher.wake()
+
+    def hint(self, source: str) -> bool:
+        """Something has changed at a source; False if it is not polled here."""
+        polling = self._pollers.get(source)
+        if polling is not None:
+            polling.poller.hint()
+        return polling is not None
 
     @property
     def config(self) -> Config:

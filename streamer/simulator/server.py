@@ -18,6 +18,7 @@ from aiohttp import web
 
 from streamer.errors import ConfigError
 from streamer.simulator.api import Reply, VendorApi
+from streamer.simulator.callbacks import Caller
 from streamer.simulator.faults import Faults
 from streamer.simulator.floor import Floor, named_floor
 from streamer.simulator.world import World
@@ -32,13 +33,16 @@ BLANKS = b" " * 65_536
 class Simulator:
     """A running simulator. Made by `serve`; `close` ends it and writes the last truth."""
 
-    def __init__(self, api: VendorApi, truth: Path | None, clock: Callable[[], float], seed: int = 0) -> None:
+    def __init__(
+        self, api: VendorApi, truth: Path | None, clock: Callable[[], float], seed: int, caller: Caller | None
+    ) -> None:
         self.api = api
         self.world = api.world
         self.url = ""
         self._clock = clock
         self._seed = seed
         self._truth = None if truth is None else truth.open("wb")
+        self._caller = caller
         self._encode = msgspec.json.Encoder().encode_lines
         self._closing = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
@@ -62,6 +66,8 @@ class Simulator:
             raise ConfigError(problem, "choose another --port, or 0 for any free one") from error
         bound = self._runner.addresses[0]
         self.url = f"http://{host}:{bound[1]}"
+        if self._caller is not None:
+            self._caller.start()
         self.flush()
         self._flusher = asyncio.create_task(self._flush_regularly())
 
@@ -71,6 +77,8 @@ class Simulator:
         try:
             if self._flusher is not None:
                 await self._flusher
+            if self._caller is not None:
+                await self._caller.close()
         finally:
             await self._runner.cleanup()
         if self._truth is not None and not self._truth.closed:
@@ -78,11 +86,16 @@ class Simulator:
             self._truth.close()
 
     def flush(self) -> None:
-        """Let the floor go on to this moment and write its truth, where there is a file for it."""
+        """Let the floor go on to this moment; write its truth where there is a file for it, and call back with it."""
         self.api.advance(self._clock())
+        if self._truth is None and self._caller is None:
+            return  # it is taken by whoever uses the world itself
+        happened = self.world.take_truth()
         if self._truth is not None:
-            self._truth.write(self._encode(self.world.take_truth()))
+            self._truth.write(self._encode(happened))
             self._truth.flush()
+        if self._caller is not None:
+            self._caller.tell(happened)
 
     async def _flush_regularly(self) -> None:
         while not await self._closed_within(FLUSH_SECONDS):
@@ -149,19 +162,20 @@ async def serve(
     floor: str | Floor = "default",
     appid: str = "app-1",
     accesskey: str = "key-1",
+    callback: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Simulator:
     """Start a simulator: a preset by name with so many agents, or a floor of one's own.
 
-    Port 0 takes a free one. `clock` gives unix seconds. Raises ConfigError for wrong faults, an unknown
-    floor, a truth file that cannot be written and a port that is taken.
+    Port 0 takes a free one. `clock` gives unix seconds. Each call is told to `callback`, a URL. Raises ConfigError for
+    wrong faults, an unknown floor, a truth file that cannot be written and a port that is taken.
     """
     rules = Faults.parse(faults, seed)
     settings = named_floor(floor, agents=agents) if isinstance(floor, str) else floor
     world = World(settings, seed, clock(), rules.skew_at(0.0))
     api = VendorApi(world, {appid: accesskey}, rules, seed=seed)
     try:
-        simulator = Simulator(api, truth, clock, seed)
+        simulator = Simulator(api, truth, clock, seed, Caller(callback, seed) if callback else None)
     except OSError as error:
         problem = f"cannot write the truth to {truth}: {os.strerror(error.errno or 0)}"
         raise ConfigError(problem, "name a file in a folder that exists and can be written to") from error

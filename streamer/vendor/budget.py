@@ -6,8 +6,10 @@ Pure: time comes in as monotonic seconds, waits go out as seconds.
 polls            2           2 per poll_interval      2 + 2·W/poll_interval status calls of one source
 log-ins          3           1 per 60 s               3 + W/60 log-ins of one session
 
-Status calls are counted whatever caused them: the interval, a hint, or the repeat after a log-in. The second
-half of the polls' refill is what hints and repeats may use; a steady poller never waits.
+Status calls are counted whatever caused them: the interval, a hint, or the repeat after a log-in. A steady poller
+never waits. Nor does one that is given hints: a hint's poll is made only when the budget is full (`full_in`), that is
+half an interval after the poll before. So it leaves its own repeat in the budget; and as the next regular poll is due a
+whole interval after it, in which an empty budget fills up, that one and its repeat find their share whatever hints do.
 """
 
 from __future__ import annotations
@@ -60,13 +62,21 @@ class Budget:
 
     def take(self, now: float) -> float:
         """0 if granted, else the seconds after which to ask again (nothing is reserved meanwhile)."""
-        if self._seen is not None and now > self._seen:
-            self._left = min(self._capacity, self._left + (now - self._seen) * self._per_second)
-        self._seen = now if self._seen is None else max(self._seen, now)
+        self._refill(now)
         if self._left >= 1 - _ROUNDING:
             self._left -= 1
             return 0.0
         return max((1 - self._left) / self._per_second, SHORTEST_WAIT)
+
+    def full_in(self, now: float) -> float:
+        """Seconds until it is full, if nobody takes anything meanwhile; 0 if it is."""
+        self._refill(now)
+        return (self._capacity - self._left) / self._per_second
+
+    def _refill(self, now: float) -> None:
+        if self._seen is not None and now > self._seen:
+            self._left = min(self._capacity, self._left + (now - self._seen) * self._per_second)
+        self._seen = now if self._seen is None else max(self._seen, now)
 
     def give_back(self) -> None:
         """Return one grant that was not used: the request never left this machine."""

@@ -6,7 +6,6 @@ is a VendorUnavailable that names host:port and a remedy, never a form, a token 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl as tls_library
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from streamer.errors import ConfigError, VendorUnavailable
+from streamer.units import is_local
 from streamer.vendor.budget import poll_budget
 from streamer.vendor.session import Account, Answer, Call, Polled, Sent, Step, Unreached, Unusable, poll
 from streamer.vendor.tokens import Clock, Tokens, drive
@@ -173,7 +173,8 @@ class Session:
 
     def warn_plain_http(self) -> str | None:
         """The warning for a secret that goes over plain http to another machine, or None if none does."""
-        if self._url.scheme == "https" or _loopback(self._url.host or "") or not self.secrets():
+        host = self._url.host or ""
+        if self._url.scheme == "https" or is_local(host) or host.endswith(".localhost") or not self.secrets():
             return None
         return (
             f"{self.account.where}: the accesskey or token goes over the network in plain text (http); "
@@ -244,6 +245,10 @@ class VendorClient:
         """
         return await drive(poll(self._session.account, self._queuename, self._extnumber), self._perform)
 
+    def spare(self) -> float:
+        """Seconds until the budget allows a poll beside the regular ones: see budget.py."""
+        return self._budget.full_in(self._session.clock.monotonic())
+
     def secrets(self) -> tuple[str, ...]:
         """What no log, error or event about this source may hold."""
         return self._session.secrets()
@@ -290,10 +295,3 @@ def _target(url: URL, location: str) -> str:
     except ValueError:
         return ""
     return f"{target.scheme}://{target.host_subcomponent}:{target.port}" if target.host else ""
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -106,6 +106,7 @@ class Unusable(VendorUnavailable):
 
     def __init__(self, problem: str, remedy: str, answer: Answer) -> None:
         super().__init__(problem, remedy)
+        self.status = answer.status
         self.body = answer.body
         self.requested_at = answer.requested_at
         self.answered_at = answer.answered_at
@@ -141,7 +142,9 @@ def poll(account: Account, queuename: str = "", extnumber: str = "") -> Generato
         if outcome.kind not in ("token", "login_again") or last or account.token:
             break
         token = yield from _token(NeedToken(stale=token, words=_words(account, outcome, secrets)))
-    raise _failed_poll(account, outcome, _words(account, outcome, secrets))
+    error = _failed_poll(account, outcome, _words(account, outcome, secrets))
+    error.status = answer.status
+    raise error
 
 
 def log_in(account: Account) -> Generator[Step, Sent, str]:
@@ -208,10 +211,13 @@ def _check_http(account: Account, answer: Answer, secrets: Iterable[str]) -> Non
     if status == 200:
         return
     problem = f"{account.where} answered HTTP {status}"
+    remedy = HTTP_REMEDIES.get(status, "")
     if 300 <= status < 400:
-        target = hide(answer.location, secrets) or "an unnamed place"
-        raise VendorUnavailable(f"{problem}, a redirect to {target}", "put the final address into url")
-    raise VendorUnavailable(problem, HTTP_REMEDIES.get(status, ""))
+        problem += f", a redirect to {hide(answer.location, secrets) or 'an unnamed place'}"
+        remedy = "put the final address into url"
+    error = VendorUnavailable(problem, remedy)
+    error.status = status
+    raise error
 
 
 def _words(account: Account, failure: Failure, secrets: Iterable[str]) -> str:

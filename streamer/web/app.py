@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp_sse import sse_response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from streamer.core import wire
+from streamer.config import Http
 from streamer.errors import ConfigError
-from streamer.web.board import Board, Page
-
-SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+from streamer.web.access import SECURITY, guard, trusted
+from streamer.web.board import Board, Page, dumps
+from streamer.web.door import IDLE, Door, Visitor
 
 STATIC = {"board.html": "text/html", "board.css": "text/css"} | dict.fromkeys(
     ("board.js", "feeds.js", "filters.js", "floor.js", "group.js", "timeline.js", "words.js"), "text/javascript"
@@ -35,46 +29,52 @@ Readiness = Callable[[], tuple[dict[str, str], dict[str, str]]]
 _board = web.AppKey("board", Board)
 
 
-def make_app(board: Board, registry: CollectorRegistry, not_ready: Readiness) -> web.Application:
-    """The application; `not_ready` is asked at each /readyz."""
+def make_app(
+    board: Board, registry: CollectorRegistry, not_ready: Readiness, http: Http, now: Callable[[], int]
+) -> web.Application:
+    """The application; `not_ready` is asked at each /readyz, `now` is unix ms."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"alive": True})
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(request: web.Request) -> web.Response:
         troubles, warnings = not_ready()
-        body = wire.dumps({"ready": not troubles, "not_ready": troubles, "warnings": warnings})
-        return web.Response(body=body, content_type="application/json", status=503 if troubles else 200)
+        told: dict[str, Any] = {"ready": not troubles}
+        if trusted(request, http):
+            told |= {"not_ready": troubles, "warnings": warnings}
+        return _json(told, status=503 if troubles else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def state(_: web.Request) -> web.Response:
-        return web.Response(body=wire.dumps(board.snapshot()), content_type="application/json")
+        return _json(board.snapshot(now()))
 
-    app = web.Application(middlewares=[_secured])
+    async def timeline(request: web.Request) -> web.Response:
+        found = board.timeline(request.match_info["source"], request.match_info["extension"], now())
+        return _json(found) if found is not None else web.Response(status=404, text="no such extension\n")
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        return await _stream(request, board, board.open_page(now()))
+
+    app = web.Application(middlewares=[guard(http)])
     app[_board] = board
-    app.router.add_get("/", _static("board.html"))
-    for name in STATIC:
-        app.router.add_get(f"/{name}", _static(name))
-    app.router.add_get("/events", _events)
-    app.router.add_get("/state.json", state)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    for path, handler in {
+        "/": _static("board.html"),
+        **{f"/{name}": _static(name) for name in STATIC},
+        "/events": events,
+        "/state.json": state,
+        "/timeline/{source}/{extension:.+}": timeline,
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/metrics": metrics,
+    }.items():
+        app.router.add_get(path, handler)
     return app
 
 
-@web.middleware
-async def _secured(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except web.HTTPException as error:
-        error.headers.update(SECURITY)
-        raise
-    if not response.prepared:
-        response.headers.update(SECURITY)
-    return response
+def _json(body: Mapping[str, Any], status: int = 200) -> web.Response:
+    return web.Response(body=dumps(body), content_type="application/json", status=status)
 
 
 def _static(name: str) -> Callable[[web.Request], Any]:
@@ -86,9 +86,7 @@ def _static(name: str) -> Callable[[web.Request], Any]:
     return page
 
 
-async def _events(request: web.Request) -> web.StreamResponse:
-    board = request.app[_board]
-    page = board.open_page()
+async def _stream(request: web.Request, board: Board, page: Page) -> web.StreamResponse:
     sending = asyncio.create_task(_send(request, page))
     over = asyncio.create_task(page.over.wait())
     try:
@@ -115,19 +113,32 @@ async def _send(request: web.Request, page: Page) -> None:
 @asynccontextmanager
 async def serving(app: web.Application, host: str, port: int) -> AsyncGenerator[str]:
     """Serve `app` on host:port (0: any free one); yields the address. ConfigError if the port is taken."""
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    door = Door(app)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
+        keepalive_timeout=IDLE,
+        # What nobody reads is thrown away for so long, packed as it came: unpacking it would be work for nothing.
+        lingering_time=1.0,
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        server = cast(web.Server, runner.server)
         try:
-            await site.start()
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_server(lambda: Visitor(door, server), host, port, backlog=128)
         except OSError as error:
             raise ConfigError(
                 f"http.listen: cannot listen on {host}:{port}: {error.strerror}", "give another address with --listen"
             ) from None
-        bound: tuple[Any, ...] = runner.addresses[0]
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{bound[1]}"
+        try:
+            yield f"http://{shown}:{listening.sockets[0].getsockname()[1]}"
+        finally:
+            listening.close()
     finally:
         app[_board].close_all()
         await runner.cleanup()

@@ -1,32 +1,45 @@
-"""What the wallboard shows: the committed state of every extension, the latest transitions, each feed's health."""
+"""The wallboard's open pages: the whole floor first, then what changes, and every few seconds how the feeds stand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from streamer.core import wire
-from streamer.core.feed import Status
-from streamer.core.model import AgentState, AgentStateChanged
-from streamer.errors import KafkaError
-from streamer.observe.observer import Silent
+import msgspec
 
-LATEST = 50
-"""Transitions kept for a page that opens."""
+from streamer.observe.troubles import Troubles
+from streamer.web.floor import HOUR, Changes, Feed, Floor
 
-BEHIND = 1000
-"""Messages that a page may lag before it is disconnected: it reconnects and gets everything anew."""
+BEHIND = 16 * 2**20
+"""Bytes that a page may lag before it is disconnected: it reconnects and gets everything anew."""
+
+MOST_PAGES = 200
+"""Open at once."""
+
+BEAT = 100
+"""Milliseconds between two messages of changes: nobody sees faster, and a busy floor is one message instead of ten."""
+
+FEEDS_APART = 1_000
+FEEDS_DUE = 4_000
+"""Milliseconds between two messages about the feeds, at least and at most: a page that hears nothing for longer knows
+that it has lost its server."""
+
+SWEEP = 60_000
+"""Milliseconds between two looks for transitions that are too old to keep."""
+
+READING = "the record is being read"
 
 Message = tuple[str, bytes]
 
 
 class Page:
-    """What one open page has yet to be sent: the whole state first, then each change."""
+    """What one open page has yet to be sent."""
 
     def __init__(self, first: Message) -> None:
         self._waiting: deque[Message] = deque([first])
+        self._size = 0
         self._news = asyncio.Event()
         self._news.set()
         self.over = asyncio.Event()
@@ -37,11 +50,15 @@ class Page:
         while not self._waiting:
             self._news.clear()
             await self._news.wait()
-        return self._waiting.popleft()
+        message = self._waiting.popleft()
+        if not self._waiting:
+            self._size = 0
+        return message
 
     def put(self, message: Message) -> bool:
-        """Queue a message; False if there were too many: then nothing waits any longer, and the page is over."""
-        if len(self._waiting) >= BEHIND:
+        """Queue a message; False if too much waits: then nothing waits any longer, and the page is over."""
+        self._size += len(message[1])
+        if self._size > BEHIND:
             self.end()
             return False
         self._waiting.append(message)
@@ -54,82 +71,77 @@ class Page:
         self.over.set()
 
 
-class Board(Silent):
-    """Follows what was committed and tells every open page."""
+class Board:
+    """The floor as it was committed, what is wrong here, and the pages that are told of both."""
 
-    def __init__(self) -> None:
-        self.agents: dict[str, dict[str, AgentState]] = {}
-        self.feeds: dict[str, tuple[Status, str]] = {}
-        self.kafka_trouble = ""
-        self.disk_trouble = ""
-        self._blocked: dict[str, str] = {}
-        self._latest: deque[dict[str, Any]] = deque(maxlen=LATEST)
+    def __init__(self, troubles: Troubles) -> None:
+        self.floor = Floor()
+        self.changes = Changes()
+        """Of the floor since the last beat."""
+        self._troubles = troubles
+        self._away = READING
         self._pages: set[Page] = set()
         self._closed = False
+        self._told = (0, "")
+        self._swept = 0
 
-    def restored(self, source: str, agents: Mapping[str, AgentState]) -> None:
-        self.agents[source] = dict(agents)
-        self._tell("snapshot", self.snapshot())
+    def show(self, floor: Floor, now: int) -> None:
+        """From now on this is the floor, and all of it was read."""
+        self.floor, self.changes, self._away = floor, Changes(), ""
+        self._tell("snapshot", self.snapshot(now))
 
-    def released(self, source: str) -> None:
-        self.agents.pop(source, None)
-        self.feeds.pop(source, None)
-        self._blocked.pop(source, None)
-        self._tell("snapshot", self.snapshot())
+    def away(self, problem: str) -> None:
+        """What is committed cannot be read, and why; empty once it can."""
+        self._away = problem
 
-    def committed(
-        self,
-        source: str,
-        events: Sequence[AgentStateChanged],
-        states: Sequence[AgentState],
-        forgotten: Sequence[str],
-        at: int,
-    ) -> None:
-        floor = self.agents.setdefault(source, {})
-        floor.update({agent.extension: agent for agent in states})
-        for extension in forgotten:
-            floor.pop(extension, None)
-        lines = [_line(event) for event in events]
-        self._latest.extend(lines)
-        if states or forgotten:
+    def beat(self, now: int) -> None:
+        """Tell the pages what has changed; `now` in unix ms."""
+        changes = self.changes
+        if changes.agents or changes.forgotten or changes.events:
+            self.changes = Changes(feeds=changes.feeds)
             self._tell(
                 "change",
                 {
-                    "at": at,
-                    "agents": [_tile(agent) for agent in states],
-                    "forgotten": [[source, extension] for extension in forgotten],
-                    "events": lines,
+                    "at": now,
+                    "agents": list(changes.agents.values()),
+                    "forgotten": list(changes.forgotten),
+                    "events": changes.events,
                 },
             )
+        since, said = abs(now - self._told[0]), self._kafka()
+        if since >= FEEDS_DUE or said != self._told[1] or (changes.feeds and since >= FEEDS_APART):
+            self.changes.feeds = False
+            self._told = (now, said)
+            self._tell("feeds", self._feeds(now, self.floor.shown(now)[0]))
+        if abs(now - self._swept) >= SWEEP:
+            self._swept = now
+            self.floor.forget_before(now - HOUR)
 
-    def blocked(self, source: str, reason: str) -> None:
-        self._blocked[source] = reason
-        self._tell("feeds", self._feeds())
-
-    def feed(self, source: str, status: Status, reason: str) -> None:
-        self.feeds[source] = (status, reason)
-        self._tell("feeds", self._feeds())
-
-    def disk(self, problem: str) -> None:
-        self.disk_trouble = problem
-
-    def kafka(self, error: KafkaError | None) -> None:
-        self.kafka_trouble = str(error) if error else ""
-        self._tell("feeds", self._feeds())
-
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self, now: int) -> dict[str, Any]:
         """Everything that a page needs to begin with."""
+        feeds, agents = self.floor.shown(now)
+        return {"at": now, "agents": agents, "events": list(self.floor.latest), "feeds": self._feeds(now, feeds)}
+
+    def timeline(self, source: str, extension: str, now: int) -> dict[str, Any] | None:
+        """The last hour of an extension; None if there is none of that name."""
+        tile = self.floor.agents.get((source, extension))
+        if tile is None:
+            return None
+        events = [line for line in self.floor.past((source, extension)) if line.at >= now - HOUR]
         return {
-            "agents": [_tile(agent) for floor in self.agents.values() for agent in floor.values()],
-            "events": list(self._latest),
-            "feeds": self._feeds(),
+            "at": now,
+            "from": now - HOUR,
+            "agent": tile.agent,
+            "state": tile.state,
+            "since": tile.since,
+            "events": events,
         }
 
-    def open_page(self) -> Page:
+    def open_page(self, now: int) -> Page:
         """A page that is told of everything from now on."""
-        page = Page(("snapshot", wire.dumps(self.snapshot())))
+        page = Page(("snapshot", dumps(self.snapshot(now))))
         self._pages.add(page)
-        if self._closed:
+        if self._closed or len(self._pages) > MOST_PAGES:
             page.end()
         return page
 
@@ -143,44 +155,24 @@ class Board(Silent):
         for page in self._pages:
             page.end()
 
-    def _feeds(self) -> dict[str, Any]:
-        return {
-            "kafka": self.kafka_trouble,
-            "sources": {name: self._feed(name) for name in self.feeds},
-        }
+    def _kafka(self) -> str:
+        return self._troubles.kafka_away or self._away
 
-    def _feed(self, source: str) -> dict[str, str]:
-        """What was committed of a feed; but while nothing can be, what is known here."""
-        if blocked := self._blocked.get(source):
-            return {"status": "stale", "reason": f"polling has stopped: {blocked}"}
-        status, reason = self.feeds[source]
-        return {"status": status, "reason": reason}
+    def _feeds(self, now: int, feeds: Mapping[str, Feed]) -> dict[str, Any]:
+        """What was committed of the feeds; but where polling has stopped here, nothing newer can be."""
+        known = dict(feeds)
+        for source, reason in self._troubles.polling_blocked.items():
+            if reason and source in known:
+                stopped = f"polling has stopped: {reason}"
+                known[source] = msgspec.structs.replace(known[source], status="stale", reason=stopped)
+        return {"at": now, "kafka": self._kafka(), "sources": known}
 
     def _tell(self, name: str, body: dict[str, Any]) -> None:
         if not self._pages:
             return
-        data = wire.dumps(body)
+        data = dumps(body)
         self._pages = {page for page in self._pages if page.put((name, data))}
 
 
-def _tile(agent: AgentState) -> dict[str, Any]:
-    return {
-        "source": agent.source,
-        "extension": agent.extension,
-        "agent": agent.agent,
-        "state": agent.state,
-        "since": agent.since,
-        "groups": [seat.group for seat in agent.groups],
-    }
-
-
-def _line(event: AgentStateChanged) -> dict[str, Any]:
-    return {
-        "source": event.after.source,
-        "extension": event.after.extension,
-        "change": event.change,
-        "from": event.before and event.before.state,
-        "to": event.after.state,
-        "at": event.when.at,
-        "basis": event.basis,
-    }
+dumps = msgspec.json.encode
+"""Bodies as JSON, structs included."""

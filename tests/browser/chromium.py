@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, async_playwright
 
-MISSING = "no Chromium here: apt-get install chromium"
+MISSING = "Chromium is not installed: apt-get install chromium"
 
 
 def find() -> str | None:

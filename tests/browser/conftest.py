@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.chromium import MISSING, find, launched
 from tests.browser.fake_streamer import FakeStreamer
 from tests.browser.reader import Reader
+from tests.conftest import without
 
 expect.set_options(timeout=10_000)
 
@@ -19,9 +20,7 @@ expect.set_options(timeout=10_000)
 async def browser(request: pytest.FixtureRequest) -> AsyncGenerator[Browser]:
     """The system's Chromium; without one the tests are skipped, or fail where it is required."""
     if find() is None:
-        if request.config.getoption("--require-browser"):
-            pytest.fail(f"a browser is required: {MISSING}", pytrace=False)
-        pytest.skip(MISSING)
+        without(request.config, "browser", MISSING)
     async with launched() as browser:
         yield browser
 

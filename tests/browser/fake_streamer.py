@@ -13,7 +13,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from streamer.web.app import SECURITY, STATIC
+from streamer.web.access import SECURITY
+from streamer.web.app import STATIC
 
 HOUR = 3_600_000
 STATES = {

@@ -53,7 +53,7 @@ async def test_axe_has_nothing_serious_to_say(
     assert await findings(page) == []
     for button in await page.locator("#totals button").all():
         await button.click()
-    await page.locator("#group").focus()
+    await page.get_by_role("combobox", name="Group").focus()
     assert await findings(page) == []
     await page.get_by_role("button", name="Clear filters").click()
     for status in ("recovering", "stale"):

@@ -44,7 +44,8 @@ async def test_signed_out_ones_are_hidden_unless_asked_for(reader: Reader, strea
 async def test_totals_filter_by_state(reader: Reader, streamer: FakeStreamer) -> None:
     """Several at once; a tile that enters or leaves such a state comes and goes; `all` ends it."""
     page = await opened(reader, streamer)
-    await page.locator("#totals [data-state=talking]").click()
+    talking = page.locator("#totals [data-state=talking]")
+    await talking.click()
     await expect(page.locator("#totals [data-state=talking]")).to_have_attribute("aria-pressed", "true")
     await shows(page, "200001", "100001")
     await streamer.change(tile("100001", "paused", ["sales"]), tile("100002", "talking", ["sales"]))
@@ -59,9 +60,9 @@ async def test_totals_filter_by_state(reader: Reader, streamer: FakeStreamer) ->
 async def test_group_and_source_filter_and_their_totals_follow(reader: Reader, streamer: FakeStreamer) -> None:
     """The totals count what these leave."""
     page = await opened(reader, streamer)
-    await page.locator("#group").select_option("sales")
+    await page.get_by_role("combobox", name="Group").select_option("sales")
     await shows(page, "200001", "100001", "100002")
-    await page.locator("#source").select_option("floor")
+    await page.get_by_role("combobox", name="Source").select_option("floor")
     await shows(page, "100001", "100002")
     await expect(page.locator("#totals [data-state=talking]")).to_have_text("1 talking")
     await streamer.change(tile("100002", "talking", ["a&b=c"]))
@@ -95,19 +96,19 @@ async def test_no_match_says_so_and_can_be_undone(reader: Reader, streamer: Fake
 async def test_the_address_keeps_the_filters(reader: Reader, streamer: FakeStreamer) -> None:
     """Also a group of a strange name; opened again, it shows the same; going back in history is followed."""
     page = await opened(reader, streamer)
-    await page.locator("#group").select_option("a&b=c")
+    await page.get_by_role("combobox", name="Group").select_option("a&b=c")
     await page.locator("#totals [data-state=available]").click()
     await page.get_by_role("searchbox").fill("wang")
     await shows(page, "100002")
     await expect(page).to_have_url(streamer.address + "#state=available&group=a%26b%3Dc&q=wang")
     again = await reader.open(streamer, "#state=available&group=a%26b%3Dc&q=wang")
     await shows(again, "100002")
-    await expect(again.locator("#group")).to_have_value("=a&b=c")
+    await expect(again.get_by_role("combobox", name="Group")).to_have_value("=a&b=c")
     await expect(again.get_by_role("searchbox")).to_have_value("wang")
     await again.goto(streamer.address + "#state=talking&source=annex")
     await shows(again, "200001")
     await expect(again.get_by_role("searchbox")).to_have_value("")
-    await expect(again.locator("#source")).to_have_value("=annex")
+    await expect(again.get_by_role("combobox", name="Source")).to_have_value("=annex")
 
 
 async def test_nonsense_in_the_address_is_harmless(reader: Reader, streamer: FakeStreamer) -> None:
@@ -124,5 +125,5 @@ async def test_those_in_no_group_can_be_asked_for(reader: Reader, streamer: Fake
     page = await opened(reader, streamer)
     await page.get_by_label("Show signed out").check()
     await expect(page.locator(".group h3 button").last).to_have_text("no task groupfloor")
-    await page.locator("#group").select_option("no task group")
+    await page.get_by_role("combobox", name="Group").select_option("no task group")
     await shows(page, "100003")

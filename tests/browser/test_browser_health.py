@@ -33,7 +33,7 @@ async def looks_live(page: Page) -> None:
 
 
 async def test_a_feed_that_says_it_is_not_live(reader: Reader, streamer: FakeStreamer) -> None:
-    """Only its own tiles are marked; status, reason, age and watermark are in plain sight, a screen reader is told."""
+    """Only its own tiles are marked; status, reason, age and watermark are in sight, and a screen reader is told."""
     two_feeds(streamer)
     await streamer.start()
     page = await reader.open(streamer)
@@ -109,11 +109,13 @@ async def test_kafka_is_away(reader: Reader, streamer: FakeStreamer) -> None:
     await streamer.start()
     page = await reader.open(streamer)
     streamer.kafka = "no broker answers"
+    streamer.trouble = {source: {"at": now()} for source in streamer.trouble}  # no newer record can come
     await streamer.tell_feeds()
     await looks_stale(page)
     await expect(page.locator("#banner")).to_contain_text("The streamer cannot reach Kafka. no broker answers.")
     await expect(page.locator("#summary")).to_have_text("▲ Kafka is away")
     streamer.kafka = ""
+    streamer.trouble = {source: {} for source in streamer.trouble}
     await streamer.tell_feeds()
     await looks_live(page)
 

@@ -78,6 +78,11 @@ class Process:
             kept += chunk
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def out(self) -> str:
         """Standard output until now."""
         return bytes(self._kept["out"]).decode()

@@ -99,6 +99,35 @@ def test_run_ends_in_order_on_sigterm(running: tuple[Process, Path, str]) -> Non
     assert '"status": "stopped"' in done.err
 
 
+def status(url: str, token: str) -> int:
+    """What is answered to whoever sends that token."""
+    asking = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - as above
+    try:
+        with urllib.request.urlopen(asking, timeout=10) as answer:  # noqa: S310
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_the_pages_token_is_the_one_that_the_file_holds(config: WriteConfig, tmp_path: Path) -> None:
+    """`run` reads it, and without it does not begin; nobody else gets in."""
+    token = tmp_path / "token"
+    file = config()
+    file.write_text(file.read_text().replace("[http]", f'[http]\ntoken_file = "{token}"'))
+    with Process("run", "--config", file) as process:
+        done = process.end()
+    assert done.code == 2
+    assert f"http.token_file: cannot read {token}" in done.err
+    token.write_text("t0ken-of-the-board\n")
+    with Process("run", "--config", file) as process:
+        address = process.until(r'"address": "(http://[^"]+)"')[1]
+        answered = [status(f"{address}/state.json", secret) for secret in ("t0ken-of-the-board", "unused", "")]
+        assert answered == [200, 401, 401]
+        process.signal(signal.SIGTERM)
+        assert process.end().code == 0
+
+
 def test_a_taken_port_is_exit_code_2(cli: Cli, config: WriteConfig) -> None:
     """Before anything else is begun."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -276,6 +305,17 @@ def test_ctrl_c_ends_the_demo_cleanly() -> None:
     with Process("demo", "--listen", "127.0.0.1:0", "--agents", "5") as demo:
         demo.until(r"demo/\d+ .* → \w+")
         demo.signal(signal.SIGINT)
+        done = demo.end()
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_reader_of_the_demo_may_go_away() -> None:
+    """`demo | head` ends with 0 and without a word."""
+    read, write = os.pipe()
+    with Process("demo", "--listen", "127.0.0.1:0", "--agents", "5", stdout=write) as demo:
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.readline()
         done = demo.end()
     assert (done.code, done.err) == (0, "")
 

@@ -121,35 +121,36 @@ def test_the_operators_own_codes_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"),
+    ("fields", "field", "fault"),
     [
-        ({"state": "waiting"}, "state"),
-        ({"state": 1213.5}, "state"),
-        ({"state": True}, "state"),
-        ({"state": None, "status": ""}, "state"),
-        ({"status": [1213]}, "status"),
-        ({"status": 10**20}, "status"),
-        ({"callsanswered": -1}, "callsanswered"),
-        ({"callsanswered": "１２"}, "callsanswered"),
-        ({"noanswercount": 2**60}, "noanswercount"),
-        ({"wrapuptime": {}}, "wrapuptime"),
-        ({"lastassigntime": "yesterday"}, "lastassigntime"),
-        ({"lastassigntime": "2026-02-30 00:00:00"}, "lastassigntime"),
-        ({"lastanswertime": 1795399204}, "lastanswertime"),
-        ({"seatschangetime": ["2026-11-23 10:00:00"]}, "seatschangetime"),
-        ({"queuename": None}, "queuename"),
-        ({"queuename": True}, "queuename"),
-        ({"queuename": "q" * 1025}, "queuename"),
-        ({"seatsname": {"name": "x"}}, "seatsname"),
+        ({"state": "waiting"}, "state", "number"),
+        ({"state": 1213.5}, "state", "number"),
+        ({"state": True}, "state", "number"),
+        ({"state": None, "status": ""}, "state", "no_code"),
+        ({"status": [1213]}, "status", "number"),
+        ({"status": 10**20}, "status", "number"),
+        ({"callsanswered": -1}, "callsanswered", "number"),
+        ({"callsanswered": "１２"}, "callsanswered", "number"),
+        ({"noanswercount": 2**60}, "noanswercount", "number"),
+        ({"wrapuptime": {}}, "wrapuptime", "number"),
+        ({"lastassigntime": "yesterday"}, "lastassigntime", "time"),
+        ({"lastassigntime": "2026-02-30 00:00:00"}, "lastassigntime", "time"),
+        ({"lastanswertime": 1795399204}, "lastanswertime", "time"),
+        ({"seatschangetime": ["2026-11-23 10:00:00"]}, "seatschangetime", "time"),
+        ({"queuename": None}, "queuename", "name"),
+        ({"queuename": True}, "queuename", "name"),
+        ({"queuename": "q" * 1025}, "queuename", "name"),
+        ({"seatsname": {"name": "x"}}, "seatsname", "name"),
     ],
 )
-def test_a_bad_field_sets_its_row_aside_and_names_it(fields: dict[str, object], field: str) -> None:
+def test_a_bad_field_sets_its_row_aside_and_names_it(fields: dict[str, object], field: str, fault: str) -> None:
     """The extension is unread, neither present nor absent; the reason and the path name the field."""
     poll = aside(row("100002") | fields)
     assert poll.unread == {"100002"}
     assert poll.anonymous == 0
     assert poll.rejected[0].path == f"result[1].{field}"
     assert poll.rejected[0].reason.startswith(f"{field}: ")
+    assert poll.rejected[0].fault == fault
     assert poll.rejected[0].extension == "100002"
 
 
@@ -158,12 +159,14 @@ def test_a_row_without_a_readable_extension_is_anonymous(number: object) -> None
     """It could be anybody's: nobody is unread, one is counted."""
     poll = aside(row() | {"extnumber": number})
     assert (poll.unread, poll.anonymous, poll.rejected[0].extension) == (frozenset(), 1, None)
+    assert poll.rejected[0].fault == "no_extension"
 
 
 @pytest.mark.parametrize("thing", [None, 1, 1.5, True, "100002", [], ["100002"], {}])
 def test_what_is_no_object_is_set_aside(thing: object) -> None:
     """Any JSON value may lie among the rows."""
-    assert aside(thing).anonymous == 1
+    poll = aside(thing)
+    assert (poll.anonymous, poll.rejected[0].fault) == (1, "no_code" if thing == {} else "not_json")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_of_two_rows_for_one_seat_the_newest_stamps_win() -> None:
     for rows in ((old, new), (new, old), (new, old, old)):
         poll = decoded(*rows)
         assert only(poll).state == "talking"
-        assert {r.raw for r in poll.rejected} == {text(old)}
+        assert {(r.raw, r.fault) for r in poll.rejected} == {(text(old), "duplicate")}
         assert poll.unread == frozenset()
 
 
@@ -291,4 +294,4 @@ def test_an_extension_in_too_many_groups_is_unread_whatever_the_order_of_its_row
         poll = decoded(*order, GOOD)
         assert [seat.extension for seat in poll.seats] == ["100009"]
         assert poll.unread == {"100001"}
-        assert [rejected.reason for rejected in poll.rejected] == ["more than 200 task groups"]
+        assert [(r.reason, r.fault) for r in poll.rejected] == [("more than 200 task groups", "too_many_groups")]

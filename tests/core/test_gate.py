@@ -145,6 +145,17 @@ def test_whoever_sent_a_partial_list_is_not_believed_a_few_absences_at_once() ->
     assert gone(poller.poll(3605, *many(20)[2:])) == ["100002"]
 
 
+def test_operators_are_told_what_became_of_the_absences_that_were_held() -> None:
+    """Held; back before they were believed, whole; believed in the end. Who is held for the first time is not back."""
+    poller, both = floor(20), [seat("9"), seat("9", "queue-2")]
+    poller.poll(1, *many(20), *both)
+    partial = (*many(20)[10:], both[0])
+    for at, seats in enumerate((partial, (*many(20)[5:], both[0]), many(20)[5:], many(20)[5:], many(20)[5:]), 2):
+        poller.poll(at, *seats)
+    found = [(batch.findings.held, batch.findings.returned, batch.findings.believed) for batch in poller.batches[2:]]
+    assert found == [(11, 0, 0), (6, 5, 0), (6, 0, 0), (1, 0, 5), (0, 0, 1)]
+
+
 def test_who_signs_in_again_does_not_make_a_list_partial() -> None:
     """Many had signed out, and are back with a new status before that was believed: the list was right."""
     poller = Poller()

@@ -216,3 +216,14 @@ def test_an_answer_half_written_holds_the_watermark_back() -> None:
     assert poller.state.complete_until == ms(2)
     assert times(poller.one(6, seat(state=TALKING, offered=0, answered=2, answers=1))) == (2, 2, 3)
     assert poller.state.complete_until == ms(6)
+
+
+def test_lists_that_lack_it_let_no_half_written_answer_be_overtaken() -> None:
+    """However long they are not believed: what it tells later is not before the watermark."""
+    poller = Poller(Settings("floor", confirm_polls=9))
+    others = many(8)
+    poller.poll(3, *others, seat("9"))
+    poller.poll(6, *others, seat("9", state=RINGING, offered=5, answered=5))
+    for at in (7, 12, 40):
+        assert poller.poll(at) == []
+        assert poller.state.complete_until == ms(5)

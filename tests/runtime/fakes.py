@@ -20,9 +20,10 @@ from streamer.core.thaw import read_agent_state
 from streamer.errors import Fenced, KafkaError, KafkaUnavailable, VendorError
 from streamer.kafka.restore import LastFeed, Restored, read_feed
 from streamer.kafka.serde import Record
+from streamer.observe.observer import Observer, Observers
 from streamer.runtime.journal import Written
 from streamer.runtime.outbox import Kept
-from streamer.runtime.ports import Silent
+from streamer.runtime.ports import UNTRACED, Tracer
 from streamer.runtime.supervisor import Supervisor
 from streamer.vendor.session import Polled
 from tests.validation import validate
@@ -220,6 +221,9 @@ class FakeVendor:
         body = orjson.dumps(rows)
         return Polled(requested, clock.now_ms(), 200, body, Opened(body, second, second))
 
+    def spare(self) -> float:
+        return 0.0
+
     def secrets(self) -> tuple[str, ...]:
         return ("sesame",)
 
@@ -268,7 +272,7 @@ class FakeJournal:
         self.kept = [other for other in self.kept if other != batch]
 
 
-class Witness(Silent):
+class Witness(Observer):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -279,6 +283,10 @@ class Witness(Silent):
         self.kept_events = 0
         self.gone: list[str] = []
         self.events: list[str] = []
+        self.late: list[float] = []
+
+    def polling(self, source: str, late: float) -> None:
+        self.late.append(late)
 
     def feed(self, source: str, status: Status, reason: str) -> None:
         self.feeds.append((source, status))
@@ -338,6 +346,8 @@ class Instance:
         name: str = "a",
         journal: FakeJournal | None = None,
         membership: FakeMembership | None = None,
+        watching: Sequence[Observer] = (),
+        tracer: Tracer = UNTRACED,
     ) -> None:
         self.witness = Witness()
         self.stop = asyncio.Event()
@@ -346,11 +356,12 @@ class Instance:
             kafka,
             FakeVendors(vendors),
             VirtualClock(),
-            self.witness,
+            Observers(self.witness, *watching) if watching else self.witness,
             random.Random(1),
             name,
             journal=journal,
             membership=membership,
+            tracer=tracer,
         )
         self.task = asyncio.ensure_future(self.supervisor.run(self.stop))
 

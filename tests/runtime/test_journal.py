@@ -176,6 +176,8 @@ def test_a_load_comes_back_as_it_was_packed() -> None:
     assert unpack(LOAD.packed()) == LOAD
     with pytest.raises(ValueError, match="incorrect header"):
         unpack(b"nonsense")
+    with pytest.raises(ValueError, match="length >= 1"):
+        unpack(Load(()).packed())
 
 
 def test_a_batch_follows_its_parent_or_its_own_tenures_number_before() -> None:

@@ -200,8 +200,9 @@ def test_what_waits_is_packed_and_goes_in_few_transactions() -> None:
         kafka.away = True
         await asyncio.sleep(100)
         channel = instance.supervisor.channels["floor"]
-        batches, size = channel.backlog()
+        batches, size, oldest = channel.backlog()
         assert batches > 90
+        assert oldest == channel.waiting[0].load().records[0].timestamp
         assert size < sum(item.bulk for item in channel.waiting) * 0.6
         feeds = len(kafka.feed_records())
         kafka.away = False

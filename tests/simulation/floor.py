@@ -87,6 +87,9 @@ class FloorVendor:
         await self._host.gate()
         return Polled(requested, clock.now_ms(), 200, b"", _opened(rows, asked))
 
+    def spare(self) -> float:
+        return 0.0
+
     def secrets(self) -> tuple[str, ...]:
         return ()
 

@@ -13,7 +13,7 @@ from streamer.core.feed import Status
 from streamer.core.model import Snapshot
 from streamer.errors import CheckFailed, Fenced
 from streamer.kafka.store import KafkaStore, slot_of
-from streamer.runtime.ports import Silent
+from streamer.observe.observer import Observer
 from streamer.runtime.supervisor import Supervisor
 from tests.simulation.checker import violations
 from tests.simulation.cluster import Cluster
@@ -44,7 +44,7 @@ class Setting:
     seconds: float = 15.0
 
 
-class Memory(Silent):
+class Memory(Observer):
     """Keeps what the polls of one life showed, as far as they were numbered."""
 
     def __init__(self, answers: list[Answer]) -> None:

@@ -105,3 +105,17 @@ def test_backoffs_of_sources_that_failed_together_differ() -> None:
     waits = [backoff(3, 0.5, 10.0, Random(seed)) for seed in range(20)]
     assert len(set(waits)) == 20
     assert waits == [backoff(3, 0.5, 10.0, Random(seed)) for seed in range(20)]
+
+
+@given(PAUSES, st.floats(0.05, 3600))
+def test_a_poll_of_a_full_budget_keeps_nobody_waiting(pauses: list[float], poll_interval: float) -> None:
+    """Its repeat goes at once, and so do the regular poll an interval later and its repeat."""
+    budget, now = poll_budget(poll_interval), 1_000.0
+    for pause in pauses:
+        now += max(pause, 0)
+        budget.take(now)
+        now += budget.full_in(now)
+        assert budget.full_in(now) < 1e-6
+        assert [budget.take(now), budget.take(now)] == [0, 0]
+        now += poll_interval
+        assert [budget.take(now), budget.take(now)] == [0, 0]

@@ -140,14 +140,14 @@ def test_every_refused_code_has_a_remedy() -> None:
 @pytest.mark.parametrize("failure", [answer(500, [], "down"), business("1001"), business("1011"), answer(200, [])])
 def test_a_failed_call_is_unavailable(failure: Answer) -> None:
     """It may succeed next time."""
-    refused(started(), failure, VendorUnavailable)
+    assert refused(started(), failure, VendorUnavailable).status == 200
 
 
 def test_a_malformed_body_is_unusable_and_kept() -> None:
     """The caller can put the bytes aside with the times at which they were asked for and came."""
     error = refused(started(), Answer(7, 9, 200, b"<html>"), Unusable)
     assert isinstance(error, Unusable)
-    assert (error.body, error.requested_at, error.answered_at) == (b"<html>", 7, 9)
+    assert (error.body, error.requested_at, error.answered_at, error.status) == (b"<html>", 7, 9, 200)
     assert isinstance(error, VendorUnavailable)
 
 
@@ -156,6 +156,7 @@ def test_another_http_status_is_unavailable_whatever_the_body_says(status: int) 
     """Only HTTP 200 is the vendor speaking; the status is named, with a remedy where there is one."""
     error = refused(started(), Answer(1, 2, status, GOOD.body), VendorUnavailable)
     assert f"HTTP {status}" in error.problem
+    assert error.status == status
     assert error.remedy == HTTP_REMEDIES.get(status, "")
 
 

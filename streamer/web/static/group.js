@@ -106,8 +106,10 @@ export class Group {
 
   /** Whoever stands on a tile that goes away stands on its neighbour. */
   leave(tile) {
-    tile.box.tabIndex = -1;
-    if (this.stop === tile) this.stop = null;
+    if (this.stop === tile) {
+      tile.box.tabIndex = -1;
+      this.stop = null;
+    }
     if (document.activeElement !== tile.box) return;
     const i = this.tiles.indexOf(tile);
     const next = this.tiles.find((other, j) => j > i && other.shown) ?? this.tiles.findLast((other, j) => j < i && other.shown);
