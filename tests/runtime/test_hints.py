@@ -312,7 +312,8 @@ def test_a_storm_of_hints_for_an_hour_keeps_every_promise() -> None:
         await instance.end()
         assert polled > 1.5 * 3600 / INTERVAL, "hints were heeded"
         assert promise.number >= polled + 5, "tokens were forgotten"
-        assert sizes[-1] - sizes[9] < hints, "bytes: caches fill up, but nothing is kept of a hint"
+        # Bytes: caches fill up, those of other threads too; a single pointer kept of each hint would be twice as many.
+        assert sizes[-1] - sizes[9] < 4 * hints
 
     tracemalloc.start()
     try:
