@@ -92,6 +92,18 @@ async def test_a_phone_needs_no_sideways_scrolling(reader: Reader, streamer: Fak
         assert await page.locator(f"#timeline {part}").evaluate(FITS)
 
 
+@pytest.mark.parametrize("width", [900, 1280])
+async def test_no_transition_is_cut_off(reader: Reader, streamer: FakeStreamer, width: int) -> None:
+    """The longest states, beside the widest badge: they wrap."""
+    streamer.seat([tile("100001", "available")])
+    await streamer.start()
+    page = await reader.open(streamer, viewport={"width": width, "height": 800})
+    for state in ("signed_out", "available"):
+        await streamer.change(tile("100001", state), basis="inferred")
+    await expect(page.locator("#latest li")).to_have_count(2)
+    assert await page.locator("#latest .what").evaluate_all(f"all => all.every({FITS})")
+
+
 async def test_landmarks_and_headings(reader: Reader, streamer: FakeStreamer) -> None:
     """What a screen reader goes by; only a change of health is announced."""
     streamer.seat([tile("100001", "talking")])
