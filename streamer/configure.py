@@ -17,6 +17,8 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ValidationError
 
 from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention, Tracing
+from streamer.config.audit import Audit
+from streamer.config.wfm import Wfm
 from streamer.errors import ConfigError
 
 PREFIX = "STREAMER_"
@@ -30,6 +32,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "state": StateRetention,
     "feed": Feed,
     "tracing": Tracing,
+    "wfm": Wfm,
+    "audit": Audit,
 }
 SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
 
@@ -97,6 +101,8 @@ def build(
         raise _explained(error, raw, where, origins) from None
     except RecursionError:
         raise ConfigError(f"{where}: values are nested too deeply", "correct the file") from None
+    if "sources" in needs and not config.sources:
+        raise ConfigError(f"{where}: sources: missing", "add it; the README has an example")
     if "kafka" in needs:
         for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
             _readable(getattr(config.kafka, key), f"{where}: kafka.{key}")

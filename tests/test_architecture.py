@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "observe": {"errors", "core", "config"},
     "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},
     "web": {"errors", "core", "config", "units", "vendor", "kafka", "observe", "runtime"},
-    "consumers": {"errors", "core", "config", "kafka", "schemas", "compatibility"},
+    "client": {"errors", "core", "config", "kafka"},
+    "consumers": {"errors", "config", "units", "kafka", "client"},
     "simulator": {"errors"},
 }
 """Part → the other parts that it may import. `cli`, `commands` and `__main__` stand above all of them."""
@@ -89,8 +90,8 @@ def test_http_is_spoken_in_three_places() -> None:
 
 
 def test_kafka_clients_are_used_in_two_places() -> None:
-    """kafka/ and consumers/."""
-    assert {part(module) for module in importers("aiokafka", "confluent_kafka")} <= {"kafka", "consumers"}
+    """kafka/ and client/."""
+    assert {part(module) for module in importers("aiokafka", "confluent_kafka")} <= {"kafka", "client"}
 
 
 def test_opentelemetry_is_known_in_one_place() -> None:
@@ -107,7 +108,7 @@ def test_only_the_command_line_reads_the_environment() -> None:
         if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "getenvb"))
         or (isinstance(node, ast.ImportFrom) and node.module == "os")
     }
-    assert readers <= {"streamer.cli"}
+    assert {part(module) for module in readers} <= {"cli"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if part(module) == "core"])

@@ -1,4 +1,4 @@
-"""Arguments → configuration → command → exit code. The only module that reads the environment.
+"""Arguments → configuration → command → exit code. The only package that reads the environment.
 
 Exit codes: 0 done · 1 a check failed or a shutdown left work undone · 2 wrong usage or configuration · 3 Kafka (for
 `record`: the source) refused us for good · 4 fenced by another instance.
@@ -12,14 +12,11 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+from streamer.cli.common import configured, finish, seconds, url, within
 from streamer.commands.lines import Output, clean
-from streamer.config import Config
-from streamer.configure import EVERY, Secrets, load
 from streamer.errors import StreamerError
 
 Command = Callable[[argparse.Namespace, Output], int]
@@ -72,8 +69,8 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     p = add("demo", _demo, "everything on one machine, nothing to install", config=False)
-    p.add_argument("--agents", type=_within(1, 100_000), default=40, metavar="N")
-    p.add_argument("--duration", type=_seconds, metavar="S", help="seconds; until Ctrl-C without it")
+    p.add_argument("--agents", type=within(1, 100_000), default=40, metavar="N")
+    p.add_argument("--duration", type=seconds, metavar="S", help="seconds; until Ctrl-C without it")
     p.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="the wallboard (port 0: any)")
     p.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="a real Kafka; an embedded one without it")
 
@@ -94,13 +91,13 @@ def parser() -> argparse.ArgumentParser:
     p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.epilog = _faults_help()
     p.add_argument("--host", default="127.0.0.1")
-    p.add_argument("--port", type=_within(0, 65_535), default=18080, metavar="P")
-    p.add_argument("--agents", type=_within(1, 100_000), default=300, metavar="N")
+    p.add_argument("--port", type=within(0, 65_535), default=18080, metavar="P")
+    p.add_argument("--agents", type=within(1, 100_000), default=300, metavar="N")
     p.add_argument("--seed", type=int, default=0, metavar="S")
     p.add_argument("--floor", default="default", metavar="NAME", help="default, brisk, calm, breaks, groups")
     p.add_argument("--truth", type=Path, metavar="FILE", help="what truly happens, a JSON object a line")
     p.add_argument("--faults", default="", metavar="RULES", help="what goes wrong, see below")
-    p.add_argument("--callback", type=_url, metavar="URL", help="is told of each call, as the vendor would")
+    p.add_argument("--callback", type=url, metavar="URL", help="is told of each call, as the vendor would")
 
     p = add("record", _record, "poll one source and keep what the vendor answers")
     p.add_argument("--source", required=True, metavar="NAME")
@@ -124,56 +121,10 @@ def _overrides(made: argparse.ArgumentParser) -> None:
     made.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
-def _within(low: int, high: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
-        return int(text)
-
-    return whole
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value
-
-
 def _faults_help() -> str:
     from streamer.simulator.faults import HELP
 
     return HELP
-
-
-def _config(parsed: argparse.Namespace, needs: Collection[Secrets] = EVERY) -> Config:
-    """The configuration, with logging set up so that none of its secrets is ever written.
-
-    Only the secrets of the sections in `needs` have to be there.
-    """
-    from streamer.commands.sources import secrets_of
-    from streamer.observe import lines
-
-    flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
-    given = {key: value for key, value in flags.items() if value is not None}
-    config = load(parsed.config, os.environ, given, needs=needs)
-    lines.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
-    return config
-
-
-def _finish(work: Coroutine[Any, Any, Any]) -> int:
-    asyncio.run(work)
-    return 0
 
 
 def _demo(parsed: argparse.Namespace, out: Output) -> int:
@@ -181,7 +132,7 @@ def _demo(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.observe import lines
 
     lines.configure("warning", (), plain=sys.stderr.isatty())
-    return _finish(
+    return finish(
         demo(
             out,
             agents=parsed.agents,
@@ -198,33 +149,33 @@ def _run(parsed: argparse.Namespace, _: Output) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from streamer.commands.serve import run
 
-    return _finish(run(lambda: _config(parsed), parsed.record))
+    return finish(run(lambda: configured(parsed), parsed.record))
 
 
 def _check(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.check import check
 
-    return _finish(check(_config(parsed), out, str(parsed.config)))
+    return finish(check(configured(parsed), out, str(parsed.config)))
 
 
 def _tail(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.topics import tail
 
-    return _finish(
-        tail(_config(parsed, ["kafka"]), out, begin=parsed.begin, extension=parsed.extension, json=parsed.json)
+    return finish(
+        tail(configured(parsed, ["kafka"]), out, begin=parsed.begin, extension=parsed.extension, json=parsed.json)
     )
 
 
 def _state(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.topics import state
 
-    return _finish(state(_config(parsed, ["kafka"]), out, json=parsed.json))
+    return finish(state(configured(parsed, ["kafka"]), out, json=parsed.json))
 
 
 def _simulate(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.simulate import simulate
 
-    return _finish(
+    return finish(
         simulate(
             out,
             host=parsed.host,
@@ -242,7 +193,7 @@ def _simulate(parsed: argparse.Namespace, out: Output) -> int:
 def _record(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.record import record
 
-    count = asyncio.run(record(_config(parsed, ["sources"]), parsed.source, parsed.out))
+    count = asyncio.run(record(configured(parsed, ["sources"]), parsed.source, parsed.out))
     out.print(f"{count} answers kept in {parsed.out}")
     return 0
 
@@ -250,7 +201,7 @@ def _record(parsed: argparse.Namespace, out: Output) -> int:
 def _replay(parsed: argparse.Namespace, out: Output) -> int:
     from streamer.commands.replay import run
 
-    config = _config(parsed, []) if parsed.config else None
+    config = configured(parsed, []) if parsed.config else None
     run(parsed.recordings, config, json=parsed.json, state=parsed.state, out=out)
     return 0
 

@@ -11,8 +11,11 @@ from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
+from streamer.config.audit import Audit
+from streamer.config.section import Section
+from streamer.config.wfm import Wfm
 from streamer.core.codes import MAPPABLE, State
 from streamer.core.model import SECOND, Settings
 from streamer.units import Addresses, Bytes, Code, Seconds, is_local, place, split_address
@@ -21,11 +24,7 @@ SLOTS = 32
 """Slots where no number is given: fixed, so that two deployments on the same topics fence each other."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Kafka(_Section):
+class Kafka(Section):
     """Where the records go. `sasl_*` and `ssl_*` are aiokafka's own names; files are PEM."""
 
     bootstrap_servers: str = "localhost:9092"
@@ -83,7 +82,7 @@ class Kafka(_Section):
         return self
 
 
-class Http(_Section):
+class Http(Section):
     """Where the wallboard, metrics, health and callbacks are served, and to whom.
 
     Beyond this machine only with a `token`, or where a proxy in front asks who comes (`behind_proxy`).
@@ -122,7 +121,7 @@ class Http(_Section):
         return self
 
 
-class Source(_Section):
+class Source(Section):
     """One customer's voice platform."""
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
@@ -140,7 +139,7 @@ class Source(_Section):
     extnumber: str = ""
     state: int | str = 0
     wrap_up: bool = True
-    codes: dict[Code, str] = {}
+    codes: dict[Code, str] = Field(default={})
     ca_file: Path | None = None
     connect_timeout: Seconds = 5.0
     total_timeout: Seconds = 10.0
@@ -178,7 +177,7 @@ class Source(_Section):
         return self
 
 
-class Gate(_Section):
+class Gate(Section):
     """When is a mass absence believed?"""
 
     absent_min: Annotated[int, Field(ge=0)] = 3
@@ -187,26 +186,26 @@ class Gate(_Section):
     max_delay: Seconds = 60.0
 
 
-class StateRetention(_Section):
+class StateRetention(Section):
     """How long a signed-out extension keeps its record."""
 
     forget_after: Seconds = 30 * 86_400.0
 
 
-class Feed(_Section):
+class Feed(Section):
     """The feed topic's rhythm."""
 
     heartbeat: Seconds = 10.0
 
 
-class Outbox(_Section):
+class Outbox(Section):
     """What waits while Kafka is away."""
 
     path: Annotated[Path | None, BeforeValidator(place)] = None
     max_bytes: Bytes = 256 * 2**20
 
 
-class Tracing(_Section):
+class Tracing(Section):
     """Where spans are sent, by OTLP over HTTP; nowhere if `endpoint` is not given."""
 
     endpoint: str | None = None
@@ -227,7 +226,7 @@ class Tracing(_Section):
         return text
 
 
-class Cluster(_Section):
+class Cluster(Section):
     """Several instances that share the sources. `instance` is a name that survives a restart; without it an instance
     that ends gives its sources to the others at once. `slots` is fixed for a deployment.
     """
@@ -238,18 +237,20 @@ class Cluster(_Section):
     session_timeout: Seconds = 6.0
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration, secrets resolved."""
 
     kafka: Kafka = Kafka()
     http: Http = Http()
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = ()
     cluster: Cluster | None = None
     outbox: Outbox = Outbox()
     gate: Gate = Gate()
     state: StateRetention = StateRetention()
     feed: Feed = Feed()
     tracing: Tracing = Tracing()
+    wfm: Wfm | None = None
+    audit: Audit | None = None
     shutdown_timeout: Seconds = 10.0
 
     @model_validator(mode="after")
@@ -289,5 +290,6 @@ class Config(_Section):
     @cached_property
     def digest(self) -> str:
         """16 hex digits that differ where two instances' files differ in what they should agree on; without secrets."""
-        public = self.model_dump(mode="json", exclude={"http", "cluster", "outbox", "tracing", "shutdown_timeout"})
+        private = {"http", "cluster", "outbox", "tracing", "wfm", "audit", "shutdown_timeout"}
+        public = self.model_dump(mode="json", exclude=private)
         return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]

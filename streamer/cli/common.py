@@ -1,0 +1,60 @@
+"""What all commands share: kinds of arguments, the configuration with logging set up, one event loop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+from streamer.config import Config
+from streamer.configure import EVERY, Secrets, load
+
+
+def within(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return int(text)
+
+    return whole
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https URL")
+    return text
+
+
+def configured(parsed: argparse.Namespace, needs: Collection[Secrets] = EVERY) -> Config:
+    """The configuration, with logging set up so that none of its secrets is ever written.
+
+    Only the secrets of the sections in `needs` have to be there.
+    """
+    from streamer.commands.sources import secrets_of
+    from streamer.observe import lines
+
+    flags = {"kafka.bootstrap_servers": parsed.bootstrap_servers, "http.listen": parsed.listen}
+    given = {key: value for key, value in flags.items() if value is not None}
+    config = load(parsed.config, os.environ, given, needs=needs)
+    lines.configure(parsed.log_level, secrets_of(config), plain=sys.stderr.isatty())
+    return config
+
+
+def finish(work: Coroutine[Any, Any, Any]) -> int:
+    asyncio.run(work)
+    return 0
