@@ -57,28 +57,25 @@ class EpochLost(msgspec.Struct, frozen=True):
         )
 
 
-def key_of(event: AgentStateChanged) -> str:
-    """`source/extension`: the record's key."""
-    return f"{event.source}/{event.extension}"
-
-
 def check(
-    numbers: MutableMapping[str, Last], event: AgentStateChanged, partition: int, offset: int, *, whole: bool
+    numbers: MutableMapping[str, Last], key: str, event: AgentStateChanged, partition: int, offset: int, *, whole: bool
 ) -> Gap | Repeat | EpochLost | None:
     """Compare an event with the last one of its extension, and keep it in `numbers` unless it is a repeat.
 
-    `whole`: reading began at the topic's beginning, or with the numbers of all that was read before, so that an
-    extension that is not in `numbers` must begin with number 1. An epoch that is older than the last one repeats: its
-    name is the second in which it began.
+    `whole`: nothing lies before what was read, or the numbers of all that does were handed in, so that an extension
+    that is not in `numbers` must begin with number 1. An epoch older than the last one repeats: its name is the second
+    in which it began.
     """
-    key = key_of(event)
     last = numbers.get(key)
     if last is not None and (event.epoch, event.sequence) <= (last.epoch, last.sequence):
         return Repeat(event.event_id, partition, offset)
     numbers[key] = Last(event.epoch, event.sequence, event.current.state)
-    expected = last.sequence + 1 if last is not None and last.epoch == event.epoch else 1
-    if last is not None and last.epoch != event.epoch and last.state != "signed_out":
-        return EpochLost(key, last, event.epoch)
-    if event.sequence != expected and (last is not None or whole):
-        return Gap(key, event.epoch, expected, event.sequence - 1)
+    if last is None:
+        return Gap(key, event.epoch, 1, event.sequence - 1) if whole and event.sequence > 1 else None
+    if last.epoch != event.epoch:
+        if last.state != "signed_out":
+            return EpochLost(key, last, event.epoch)
+        last = Last(event.epoch, 0, "")
+    if event.sequence != last.sequence + 1:
+        return Gap(key, event.epoch, last.sequence + 1, event.sequence - 1)
     return None

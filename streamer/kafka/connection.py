@@ -89,11 +89,11 @@ class Connection:
             **extra,
         )
 
-    def consumer(self, *, committed: bool = True) -> Any:
-        """A consumer without a group, not started, that reads from the beginning."""
+    def consumer(self, *, committed: bool = True, group: str | None = None) -> Any:
+        """A consumer, not started, that reads from the beginning and commits no offset by itself."""
         return AIOKafkaConsumer(
             **self.options(),
-            group_id=None,
+            group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed else "read_uncommitted",
