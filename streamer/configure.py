@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention, Tracing
 from streamer.config.audit import Audit
+from streamer.config.registry import Registry
 from streamer.config.wfm import Wfm
 from streamer.errors import ConfigError
 
@@ -32,20 +33,22 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "state": StateRetention,
     "feed": Feed,
     "tracing": Tracing,
+    "registry": Registry,
     "wfm": Wfm,
     "audit": Audit,
 }
 SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
 
-Secrets = Literal["kafka", "http", "sources"]
+Secrets = Literal["kafka", "http", "registry", "sources"]
 SECRETS: Mapping[Secrets, tuple[str, ...]] = {
     "kafka": ("sasl_plain_password",),
     "http": ("token",),
+    "registry": ("password",),
     "sources": ("accesskey", "token", "callback_secret"),
 }
 """Keys that can also be given as `…_env` and `…_file`."""
 
-EVERY: tuple[Secrets, ...] = ("kafka", "http", "sources")
+EVERY: tuple[Secrets, ...] = ("kafka", "http", "registry", "sources")
 
 UNUSED = "unused"
 """Stands for a secret that the command at hand has no use for, so that it need not be there."""
@@ -89,7 +92,7 @@ def build(
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
         _put(raw, section, key, value, f"--{key.replace('_', '-')}", origins)
-    sections: tuple[Secrets, ...] = ("kafka", "http")
+    sections: tuple[Secrets, ...] = ("kafka", "http", "registry")
     for section in sections:
         for table in _tables([raw.get(section)]):
             _secrets(table, section, env, f"{where}: {section}", needs)
@@ -155,7 +158,7 @@ def _variables(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _named_variables(raw: Mapping[str, Any]) -> list[str]:
     """The variables that `…_env` keys name: they may be called anything."""
-    tables = [*_tables(raw.get("sources")), *_tables([raw.get("kafka"), raw.get("http")])]
+    tables = [*_tables(raw.get("sources")), *_tables([raw.get(section) for section in SECRETS if section != "sources"])]
     return [str(value) for table in tables for key, value in table.items() if key.endswith("_env")]
 
 
