@@ -38,8 +38,9 @@ def values(kafka: str, registry: str, topic: str, count: int) -> list[Any]:
         }
     )
     consumer.subscribe([topic])
+    make: Any = JSONDeserializer  # its arguments are typed wrongly
     with SchemaRegistryClient({"url": registry}) as client:
-        read: Any = JSONDeserializer(None, schema_registry_client=client)
+        read = make(None, schema_registry_client=client)
         found: list[Any] = []
         while len(found) < count and (message := consumer.poll(15.0)) is not None:
             assert message.error() is None
