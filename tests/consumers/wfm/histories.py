@@ -141,8 +141,8 @@ def check(line: Sequence[Interval]) -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[AgentStateChanged]:
-    """What one extension may do, also lose its record."""
+def histories(draw: st.DrawFn, *, back: int = 3) -> list[AgentStateChanged]:
+    """What one extension may do, also lose its record; `back`: seconds that its state may be older than the loss."""
     phone, now, told = Telephone(), 0.0, list[AgentStateChanged]()
     told.append(phone.first(draw(st.sampled_from(STATES)), now))
     for _ in range(draw(st.integers(0, 12))):
@@ -152,7 +152,7 @@ def histories(draw: st.DrawFn) -> list[AgentStateChanged]:
             told.append(phone.groups(draw(st.sampled_from((("a",), ("a", "b")))), now))
         elif what == "lost":
             epoch = f"{int(phone.epoch, 16) + 1:08x}"
-            told.append(phone.first(draw(st.sampled_from(STATES)), now - draw(st.sampled_from((0, 3))), epoch=epoch))
+            told.append(phone.first(draw(st.sampled_from(STATES)), now - draw(st.sampled_from((0, back))), epoch=epoch))
             phone.since = now
         else:
             states = ("signed_out",) if what == "out" else STATES

@@ -134,7 +134,7 @@ def test_what_is_known_of_a_part_is_true(told: list[AgentStateChanged], data: st
                 assert true.state in (one.state, None)
 
 
-@given(histories(), st.data())
+@given(histories(back=0), st.data())
 def test_a_gap_is_filled_by_reading_from_the_beginning(told: list[AgentStateChanged], data: st.DataObject) -> None:
     """Then all that has a length is as if nothing had ever been missing, and no interval has a lower revision."""
     whole, ledger = Memory(), Memory()
