@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -45,8 +45,8 @@ def quarters(day: Span) -> list[Span]:
     return [(at, min(at + QUARTER, day[1])) for at in range(day[0], day[1], QUARTER)]
 
 
-def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Iterable[Span]) -> list[Times]:
-    """For each agent that is known in a span: the time in each state, by source, name and span.
+def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Sequence[Span]) -> list[Times]:
+    """For each agent that is known in a span: the time in each state, by source and name, in the spans' order.
 
     An open interval counts until its source is complete, and no further. Who has several extensions has the sum of
     their times; who has no name goes by the extension.
@@ -54,11 +54,10 @@ def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Ite
     by_agent: dict[tuple[str, str], list[Interval]] = {}
     for interval in intervals:
         by_agent.setdefault((interval.source, interval.name), []).append(interval)
-    ordered = sorted(set(spans))
     found: list[Times] = []
     for (source, name), own in sorted(by_agent.items()):
         until = complete.get(source)
-        for span in ordered:
+        for span in spans:
             in_state: dict[str, int] = {}
             for interval in own:
                 for state, (start, end) in _known(interval, until):
