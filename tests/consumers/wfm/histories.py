@@ -153,7 +153,6 @@ def histories(draw: st.DrawFn, *, back: int = 3) -> list[AgentStateChanged]:
         elif what == "lost":
             epoch = f"{int(phone.epoch, 16) + 1:08x}"
             told.append(phone.first(draw(st.sampled_from(STATES)), now - draw(st.sampled_from((0, back))), epoch=epoch))
-            phone.since = now
         else:
             states = ("signed_out",) if what == "out" else STATES
             if others := [state for state in states if state != phone.state]:
