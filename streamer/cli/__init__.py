@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from streamer.cli.audit import add_audit
 from streamer.cli.common import configured, finish, seconds, url, within
 from streamer.commands.lines import Output, clean
 from streamer.errors import StreamerError
@@ -112,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = add("schemas", _schemas, "print the published JSON Schemas", config=False)
     p.add_argument("--check", type=Path, metavar="DIR", help="check a directory of older ones for compatibility")
+    add_audit(commands, _overrides)
     return top
 
 
