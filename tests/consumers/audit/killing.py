@@ -114,7 +114,10 @@ def killed(kafka: str, topics: Topics, folder: Path, kills: int, rng: random.Ran
                 writer.signal(signal.SIGKILL)
                 assert writer.end().code == -signal.SIGKILL
     with Process("audit", "run", "--config", config) as writer:
-        eventually(lambda: written(folder / "trail") == feeding.count, "all events to be written")
+        try:
+            eventually(lambda: written(folder / "trail") == feeding.count, "all events to be written", 120)
+        except AssertionError:
+            raise AssertionError(f"{written(folder / 'trail')} of {feeding.count} are written: {writer.err}") from None
         writer.signal(signal.SIGTERM)
         done = writer.end()
         assert done.code == 0, done.text
