@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from streamer.client.batches import Batch
 from streamer.client.events import AgentEvents
 
 
-def blocking(events: AgentEvents) -> Iterator[Batch]:
+def blocking(events: AgentEvents) -> Generator[Batch]:
     """`events.batches()`, without end. A thread of its own reads, so that a group does not miss us while a batch is
     worked on. Close the iterator, or let it go, to end it."""
     loop = asyncio.new_event_loop()

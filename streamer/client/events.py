@@ -21,7 +21,7 @@ from streamer.client.records import AgentStateChanged, FeedStatus
 from streamer.client.sequences import Last, Repeat, check
 from streamer.client.session import Session, opened
 from streamer.config import Kafka
-from streamer.errors import KafkaError, KafkaUnavailable, TopicsWrong
+from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import partitions_of
@@ -193,11 +193,7 @@ class AgentEvents:
         """Sessions for the events and the feed, placed where reading begins."""
         connection, config = self._connection, self._connection.config
         wanted = [config.events_topic, config.feed_topic]
-        if missing := set(wanted) - await topics.existing(connection, wanted):
-            raise TopicsWrong(
-                f"Kafka at {connection.where} has no topic {min(missing)}",
-                "correct its name, or let `streamer run` create it first",
-            )
+        await topics.require(connection, wanted)
         async with opened(connection, self._group) as events, opened(connection) as feeds:
             feeds.consumer.assign(await partitions_of(connection, feeds.consumer, config.feed_topic))
             group = None

@@ -20,7 +20,7 @@ STUCK = 30.0
 may stay open; a consumer of aiokafka's has been seen stuck for ever after a broker's restart (its issue 1154)."""
 
 MOST = 250
-"""Records in one look: with more of them, typed events no longer fit into a processor's cache, and cost twice as much."""
+"""Records in one look: more typed events do not fit into a processor's cache at once, and cost twice as much each."""
 
 Ends = dict[TopicPartition, int]
 

@@ -16,7 +16,7 @@ from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.records import AgentState, FeedStatus
 from streamer.client.session import Session, opened
 from streamer.config import Kafka
-from streamer.errors import KafkaUnavailable, TopicsWrong
+from streamer.errors import KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import Current, partitions_of
@@ -119,11 +119,7 @@ class AgentTable:
         """Read everything anew: what was removed during a long interruption may have left no tombstone."""
         config, consumer = self._connection.config, session.consumer
         wanted = [config.state_topic, config.feed_topic]
-        if missing := set(wanted) - await topics.existing(self._connection, wanted):
-            raise TopicsWrong(
-                f"Kafka at {self._connection.where} has no topic {min(missing)}",
-                "correct its name, or let `streamer run` create it first",
-            )
+        await topics.require(self._connection, wanted)
         partitions = [tp for topic in wanted for tp in await partitions_of(self._connection, consumer, topic)]
         consumer.assign(partitions)
         await self._connection.call(consumer.seek_to_beginning(*partitions), "seek")

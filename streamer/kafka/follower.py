@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from aiokafka import TopicPartition
 
-from streamer.errors import TopicsWrong
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import Current, partitions_of
@@ -30,8 +29,7 @@ async def follow_all(connection: Connection, since: int, patience: float) -> Asy
     """
     config = connection.config
     names = [config.state_topic, config.feed_topic, config.events_topic]
-    if missing := set(names) - await topics.existing(connection, names):
-        raise TopicsWrong(f"Kafka at {connection.where} has no topic {min(missing)}", "`run` creates it")
+    await topics.require(connection, names)
     consumer = connection.consumer()
     await connection.start(consumer)
     try:

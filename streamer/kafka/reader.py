@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from streamer.errors import TopicsWrong
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.restore import partitions_of, read_to_end
@@ -17,7 +16,7 @@ from streamer.kafka.restore import partitions_of, read_to_end
 async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> AsyncGenerator[Mapping[str, Any]]:
     """Every event from there on, for ever; a record that is none of ours comes as {"unreadable": place}."""
     topic = connection.config.events_topic
-    await _there(connection, topic)
+    await topics.require(connection, [topic])
     consumer = connection.consumer()
     await connection.start(consumer)
     try:
@@ -40,7 +39,7 @@ async def follow(connection: Connection, begin: Literal["beginning", "end"]) -> 
 async def states(connection: Connection) -> dict[str, Mapping[str, Any]]:
     """The current record of every extension, by key."""
     topic = connection.config.state_topic
-    await _there(connection, topic)
+    await topics.require(connection, [topic])
     found: dict[str, Mapping[str, Any]] = {}
     async for record in read_to_end(connection, [topic]):
         key = (record.key or b"").decode("utf-8", "replace")
@@ -49,14 +48,6 @@ async def states(connection: Connection) -> dict[str, Mapping[str, Any]]:
         else:
             found[key] = _json(record, "AgentState")
     return found
-
-
-async def _there(connection: Connection, topic: str) -> None:
-    """TopicsWrong if the topic is missing: a consumer that asks for it may create it."""
-    if topic not in await topics.existing(connection, [topic]):
-        raise TopicsWrong(
-            f"Kafka at {connection.where} has no topic {topic}", "correct its name, or let `run` create it first"
-        )
 
 
 def _json(record: Any, kind: str) -> Mapping[str, Any]:

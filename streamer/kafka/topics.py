@@ -156,6 +156,15 @@ async def existing(connection: Connection, names: Sequence[str]) -> set[str]:
         await connection.discard(admin)
 
 
+async def require(connection: Connection, names: Sequence[str]) -> None:
+    """TopicsWrong if one of them is missing: a consumer that asks for it may create it."""
+    if missing := set(names) - await existing(connection, names):
+        raise TopicsWrong(
+            f"Kafka at {connection.where} has no topic {min(missing)}",
+            "correct its name, or let `streamer run` create it first",
+        )
+
+
 async def counts(connection: Connection, admin: Any, names: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Partitions and replicas of those topics that exist."""
     # The client's own call would have a broker that creates topics unasked create these.

@@ -153,6 +153,10 @@ def localised(text: str, kafka: str, topics: Topics) -> str:
         "localhost:9092": kafka,
         "…": kafka,
     }
+    section = (
+        f"__import__('streamer.config').config.Kafka(**{settings(kafka, topics).model_dump(exclude_defaults=True)})"
+    )
+    text = re.sub(r'(Agent\w+)\("localhost:9092"', lambda m: f"{m[1]}({section}", text)
     return re.sub(r'"([^"\n]+)"', lambda m: f'"{names.get(m[1], m[1])}"', text)
 
 

@@ -275,7 +275,9 @@ class FakeConnection(Connection):
             raise NotImplementedError("only exactly_once is modelled")
         return FakeProducer(self._link(), transactional_id, transaction_timeout_ms)
 
-    def consumer(self, *, committed: bool = True) -> Any:
+    def consumer(self, *, committed: bool = True, group: str | None = None) -> Any:
+        if group is not None:
+            raise NotImplementedError("groups are not modelled")
         return FakeConsumer(self._link(), committed)
 
     def admin(self) -> Any:

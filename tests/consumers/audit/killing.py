@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from streamer.consumers.audit.index import INDEX
 from tests.commands.shell import Process, eventually
 from tests.conftest import Topics
-from tests.consumers.audit.trails import DAY, record
+from tests.consumers.audit.trails import record
 from tests.topics import create_ours, settings
 
 Place = tuple[int, int, str]
@@ -52,9 +52,11 @@ checkpoint_interval = 0.2
 
 
 class Feeding:
-    """Produces events in a thread, days apart from each other, until the block ends."""
+    """Produces events of the last four weeks in a thread until the block ends; `start` is when the first happened."""
 
     def __init__(self, kafka: str, topic: str, extensions: int = 20) -> None:
+        self.start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=28)
+        self.failed = 0
         self._producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5})
         self._topic = topic
         self._extensions = extensions
@@ -66,12 +68,16 @@ class Feeding:
         while not self._ending.wait(0.02):
             for _ in range(self._extensions):
                 number, extension = divmod(self.count, self._extensions)
-                at = DAY - timedelta(days=30) + timedelta(hours=1) * number
+                at = self.start + timedelta(minutes=10) * number
                 made = record(str(1001 + extension), number + 1, at)
                 when = int((at + timedelta(seconds=1)).timestamp() * 1000)
-                self._producer.produce(self._topic, orjson.dumps(made), f"floor/{made['extension']}", timestamp=when)
+                key, value = f"floor/{made['extension']}", orjson.dumps(made)
+                self._producer.produce(self._topic, value, key, timestamp=when, on_delivery=self._told)
                 self.count += 1
             self._producer.poll(0)
+
+    def _told(self, error: object, _: object) -> None:
+        self.failed += error is not None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -80,7 +86,7 @@ class Feeding:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         self._thread.join()
-        assert self._producer.flush(30) == 0
+        assert (self._producer.flush(30), self.failed) == (0, 0)
 
 
 @dataclass
@@ -88,6 +94,7 @@ class Outcome:
     """What was there in the end."""
 
     kills: int
+    start: datetime
     on_topic: list[Place]
     in_store: list[Place]
     files: int
@@ -128,7 +135,8 @@ def killed(kafka: str, topics: Topics, folder: Path, kills: int, rng: random.Ran
         (checkpoints,) = db.execute("SELECT count(*) FROM checkpoints").fetchone()
     files = len(list((folder / "trail").glob("*.parquet")))
     report = json.loads(done.out)
-    return Outcome(kills, on_topic(kafka, topics.events), stored(folder / "trail"), files, checkpoints, report)
+    there = on_topic(kafka, topics.events)
+    return Outcome(kills, feeding.start, there, stored(folder / "trail"), files, checkpoints, report)
 
 
 def written(trail: Path) -> int:
