@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ def moment(text: str) -> datetime:
     """A moment with its zone."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no time like 2026-11-23T10:00:00+08:00") from None
     if found.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no zone: add Z for UTC, or an offset like +08:00")

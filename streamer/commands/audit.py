@@ -243,6 +243,10 @@ def erase(config: Config, out: Output, agent: str) -> None:
     """Take a name out of the store."""
     with installed():
         from streamer.consumers.audit.store import Store
+    try:
+        agent.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("--agent: that is no text", "give the name in UTF-8") from None
     store = Store(section(config).path)
     try:
         count = store.erase(agent, int(datetime.now(UTC).timestamp() * 1000))

@@ -24,4 +24,4 @@ class Audit(Section):
     signing_key: Place = None
     public_key: Place = None
     topic: str = Field(default="agent-state-audit", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}$")
-    checkpoint_interval: Seconds = 300.0
+    checkpoint_interval: Seconds = 900.0

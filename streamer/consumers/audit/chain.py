@@ -125,7 +125,7 @@ class Walk:
             )
 
     def _missing(self, number: int, first: int, last: int, checkpoint: int | None = None) -> None:
-        signed = f", which checkpoint {checkpoint} signed" if checkpoint else ""
+        signed = f", which checkpoint {checkpoint} signed," if checkpoint else ""
         text = f"partition {number}: entries {first} to {last}{signed} are missing"
         self._verdict.add(Trouble(text, partition=number, entry=first, checkpoint=checkpoint))
 

@@ -26,6 +26,7 @@ CREATE TABLE heads (
 CREATE TABLE entries (
     partition INTEGER, number INTEGER, day TEXT NOT NULL, content BLOB NOT NULL, hash BLOB NOT NULL,
     PRIMARY KEY (partition, number)) STRICT;
+CREATE INDEX entries_of_day ON entries (day);
 CREATE TABLE positions (partition INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
 CREATE TABLE numbers (
     key TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL, state TEXT NOT NULL) STRICT;

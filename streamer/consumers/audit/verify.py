@@ -67,9 +67,10 @@ def _verify(
         _tables(db, walk, completeness, bodies, report)
 
 
-def believed(db: sqlite3.Connection, key: Ed25519PublicKey, verdict: Verdict) -> list[tuple[Checkpoint, Body]]:
-    """The store's checkpoints that are signed with the key; what is wrong with others goes to the verdict."""
-    good: list[tuple[Checkpoint, Body]] = []
+def believed(db: sqlite3.Connection, key: Ed25519PublicKey, verdict: Verdict) -> list[tuple[str, Body]]:
+    """The store's checkpoints that are signed with the key, with their digests; what is wrong with others goes to the
+    verdict."""
+    good: list[tuple[str, Body]] = []
     expected, previous = 1, FIRST
     for number, text, signature in db.execute("SELECT number, body, signature FROM checkpoints ORDER BY number"):
         body = None
@@ -85,17 +86,15 @@ def believed(db: sqlite3.Connection, key: Ed25519PublicKey, verdict: Verdict) ->
                 verdict.add(Trouble(text_, checkpoint=expected))
             elif body.previous != previous:
                 verdict.add(Trouble(f"checkpoint {number} does not follow the one before it", checkpoint=number))
-            good.append((Checkpoint(text, signature), body))
+            good.append((Checkpoint(text, signature).digest, body))
         expected = number + 1
-        previous = good[-1][0].digest if good else FIRST
+        previous = good[-1][0] if good else FIRST
     return good
 
 
-def _anchored(
-    signed: list[tuple[Checkpoint, Body]], anchors: Sequence[bytes], key: Ed25519PublicKey, report: Report
-) -> None:
+def _anchored(signed: list[tuple[str, Body]], anchors: Sequence[bytes], key: Ed25519PublicKey, report: Report) -> None:
     """Compare with the checkpoints on the topic: those of an older store put back end before the newest of them."""
-    ours = {body.number: checkpoint.digest for checkpoint, body in signed}
+    ours = {body.number: name for name, body in signed}
     store = signed[-1][1].store if signed else ""
     strange = 0
     found: dict[int, str] = {}

@@ -11,6 +11,7 @@ from shutil import copytree, rmtree
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from streamer.consumers.audit import sealed
@@ -20,6 +21,8 @@ from streamer.consumers.audit.index import INDEX, meta
 
 Tamper = Callable[[Path, random.Random], None]
 Rows = list[tuple[Any, ...]]
+
+_pq: Any = pq
 
 COVERED = {
     "meta": "*",
@@ -296,3 +299,9 @@ def trial(pristine: Path, folder: Path, tamper: Tamper, rng: random.Random) -> b
     copytree(pristine, folder)
     tamper(folder, rng)
     return tamper is not bit_of_the_index or contents(folder) != contents(pristine)
+
+
+def entries_of(path: Path) -> list[Entry]:
+    """What a sealed file holds, whether or not it was signed."""
+    names = ["partition", "number", "content", "hash"]
+    return [Entry(*(row[name] for name in names)) for row in _pq.read_table(path, columns=names).to_pylist()]

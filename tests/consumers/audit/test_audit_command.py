@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -98,3 +100,19 @@ def test_wrong_usage_is_told_with_its_remedy(
     config = configured(tmp_path, "127.0.0.1:1", topics)
     code, out, _ = run(capsys, *verify)
     assert (code, "index.sqlite cannot be read" in out) == (1, True)
+
+
+@pytest.mark.parametrize("missing", ["pyarrow", "cryptography"])
+def test_what_is_not_installed_is_named(missing: str, tmp_path: Path) -> None:
+    """With what to install."""
+    config = tmp_path / "streamer.toml"
+    config.write_text('[audit]\npath = "x"\n')
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None
+from streamer.cli import main
+sys.exit(main(["audit", "run", "--config", {str(config)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"needs {missing}, which is not installed; pip install 'streamer[consumers]'" in done.stderr

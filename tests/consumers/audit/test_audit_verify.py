@@ -12,6 +12,7 @@ from shutil import copytree
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from streamer.consumers.audit.entries import link
 from streamer.consumers.audit.index import INDEX
 from streamer.consumers.audit.verify import verify
 from tests.consumers.audit import tampering
@@ -163,3 +164,79 @@ def test_reading_does_not_disturb_the_writer(trail: Trail) -> None:
         store.append(batch([item(record("1001", 41 + n, DAY + timedelta(days=2)), 0, 1000 + n)]), NOW)
         assert trail.verify().uncovered == n + 1
     store.close()
+
+
+def edited(trail: Trail, *statements: str) -> list[str]:
+    """What verification says after these statements, without asking the topic."""
+    with closing(sqlite3.connect(trail.folder / INDEX)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+    return [trouble.text for trouble in trail.verify(offline=True).integrity.troubles]
+
+
+def test_a_cut_with_all_tables_made_to_fit_is_found(trail: Trail) -> None:
+    """By the count that was signed."""
+    texts = edited(
+        trail,
+        "DELETE FROM entries WHERE partition = 0 AND number = 80",
+        "DELETE FROM moments WHERE partition = 0 AND number = 80",
+        "UPDATE numbers SET sequence = 39, state = 'paused' WHERE key = 'floor/1004'",
+        "UPDATE heads SET count = 79, last = 156, head = "
+        "(SELECT hash FROM entries WHERE partition = 0 AND number = 79) WHERE partition = 0",
+    )
+    assert texts == ["partition 0: entries 80 to 80, which checkpoint 6 signed, are missing"]
+
+
+def test_checkpoints_are_one_row(trail: Trail) -> None:
+    """Each with its own number, none missing."""
+    assert edited(trail, "DELETE FROM checkpoints WHERE number = 3")[0] == "checkpoints 3 to 3 are missing"
+    put = "REPLACE INTO checkpoints SELECT 3, body, signature, 1 FROM checkpoints WHERE number = 2"
+    assert edited(trail, put)[0] == "checkpoint 3 was signed as 2"
+
+
+def test_what_the_holder_of_the_key_signs_anew_is_found(pristine: tuple[Trail, list[Path]], tmp_path: Path) -> None:
+    """By what was published, and by the checkpoint that follows."""
+    copytree(pristine[1][3], tmp_path / "other")
+    other = Trail(tmp_path / "other", pristine[0].key, pristine[0].anchors[:5])
+    store = other.open()
+    store.append(batch([item(record("1001", 28, DAY + timedelta(days=2)), 0, 1000)]), NOW)
+    store.checkpoint(other.key, DAY)
+    store.close()
+    assert [trouble.text for trouble in other.verify().integrity.troubles] == [
+        "checkpoint 5 is not the one that was published"
+    ]
+    copytree(pristine[0].folder, tmp_path / "trail")
+    trail = Trail(tmp_path / "trail", pristine[0].key, [])
+    texts = edited(
+        trail,
+        f"ATTACH '{other.folder / INDEX}' AS other",
+        "REPLACE INTO checkpoints SELECT * FROM other.checkpoints WHERE number = 5",
+    )
+    assert "checkpoint 6 does not follow the one before it" in texts
+
+
+def test_names_go_by_erasure_only(trail: Trail) -> None:
+    """One that is gone without it was taken by somebody else."""
+    gone = edited(trail, "UPDATE names SET agent = NULL, salt = NULL WHERE agent = 'Agent Nr 1003'")
+    assert len(gone) == 1
+    assert "is gone, and no erasure is written" in gone[0]
+    texts = edited(trail, "DELETE FROM names WHERE agent = 'Agent Nr 1004'")
+    assert any("is not in the table of names" in text for text in texts)
+
+
+def test_an_entry_has_one_place(trail: Trail) -> None:
+    """Not one in a file and one in the index, nor another number than it says, nor an offset from before."""
+    (sealed,) = trail.folder.glob("*.parquet")
+    rows = tampering.entries_of(sealed)
+    with closing(sqlite3.connect(trail.folder / INDEX)) as db, db:
+        first = next(row for row in rows if (row.partition, row.number) == (0, 1))
+        db.execute("INSERT INTO entries VALUES (0, 1, '2026-11-23', ?, ?)", (first.content, first.hash))
+        (head,) = db.execute("SELECT head FROM heads WHERE partition = 0").fetchone()
+        content = first.content
+        db.execute("INSERT INTO entries VALUES (0, 81, '2026-11-23', ?, ?)", (content, link(head, content)))
+    texts = [trouble.text for trouble in trail.verify().integrity.troubles]
+    assert texts == [
+        f"{INDEX}: partition 0, entry 1: is there twice, or has no place in its chain",
+        f"{INDEX}: partition 0, entry 81: says that it is 0/1",
+        f"{INDEX}: partition 0, entry 81: goes back to offset 0",
+    ]
