@@ -188,7 +188,7 @@ def test_an_erased_person_is_nowhere_and_all_is_still_proved(tmp_path: Path) -> 
             item(record("1001", n, DAY + timedelta(days=3, seconds=n), agent=NAME), 0, offset + n) for n in numbers
         ]
         others = [
-            item(record(str(5000 + n), 1, DAY + timedelta(days=3, seconds=n), agent=f"{NAME} {n}"), 0, offset + 500 + n)
+            item(record(str(5000 + n), 1, DAY + timedelta(days=3, seconds=n), agent=f"{NAME} {n % 8}"), 0, offset + 500 + n)
             for n in numbers
         ]
         store.append(batch(events + others), NOW)
@@ -196,13 +196,13 @@ def test_an_erased_person_is_nowhere_and_all_is_still_proved(tmp_path: Path) -> 
     store.checkpoint(trail.key, DAY + timedelta(days=3))
     assert found(trail.folder, NAME) != []
     assert store.erase(NAME, NOW) == 1
-    for n in range(41, 441):
+    for n in range(8):
         store.erase(f"{NAME} {n}", NOW)
     assert found(trail.folder, NAME) == []
     assert found(trail.folder, "Agent Nr 1002") == [INDEX]
     report = trail.verify(offline=True)
     assert report.ok
-    assert report.erased == 401
+    assert report.erased == 9
     store.close()
 
 

@@ -38,16 +38,16 @@ def trail(pristine: tuple[Trail, list[Path]], tmp_path: Path) -> Trail:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_whatever_is_changed_is_found(way: str, pristine: tuple[Trail, list[Path]], tmp_path: Path) -> None:
-    """Thirty random places for each way; benchmarks.audit_tamper tries more."""
+    """Twenty random places for each way; benchmarks.audit_tamper tries more."""
     rng = random.Random(way)
     tamper = tampering.ways(pristine[1])[way]
     trail = Trail(tmp_path / "trail", pristine[0].key, pristine[0].anchors)
     changed = 0
-    for _ in range(30):
+    for _ in range(20):
         if tampering.trial(pristine[0].folder, trail.folder, tamper, rng):
             changed += 1
             assert not trail.verify().integrity.ok
-    assert changed > 5
+    assert changed > 3
 
 
 def test_an_untouched_trail_is_in_order(trail: Trail) -> None:
