@@ -51,7 +51,8 @@ class Writer:
     def take(self, batch: Batch) -> None:
         """One batch, and what is due after it."""
         now, clock = self._now(), asyncio.get_running_loop().time()
-        self._store.append(batch, _ms(now))
+        if batch.items or batch.findings or batch.complete:
+            self._store.append(batch, _ms(now))
         if clock - self._looked < LOOK:
             return
         self._looked = clock

@@ -57,7 +57,7 @@ class Feeding:
     def __init__(self, kafka: str, topic: str, extensions: int = 20) -> None:
         self.start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=28)
         self.failed = 0
-        self._producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": kafka, "linger.ms": 5, "enable.idempotence": True})
         self._topic = topic
         self._extensions = extensions
         self._ending = threading.Event()

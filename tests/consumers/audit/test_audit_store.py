@@ -181,19 +181,13 @@ def test_an_erased_person_is_nowhere_and_all_is_still_proved(tmp_path: Path) -> 
     """Name in sealed and open entries, in the log of the database, in free pages: gone; the others stay."""
     trail = made(tmp_path / "trail")
     store = trail.open()
-    offset = 1000
-    for start in range(0, 400, 20):  # so many that names move between pages
-        numbers = range(41 + start, 61 + start) if start else range(41, 61)
-        events = [
-            item(record("1001", n, DAY + timedelta(days=3, seconds=n), agent=NAME), 0, offset + n) for n in numbers
-        ]
-        others = [
-            item(record(str(5000 + n), 1, DAY + timedelta(days=3, seconds=n), agent=f"{NAME} {n % 8}"), 0, offset + 500 + n)
-            for n in numbers
-        ]
-        store.append(batch(events + others), NOW)
-        offset += 2000
-    store.checkpoint(trail.key, DAY + timedelta(days=3))
+    when = DAY + timedelta(days=3)
+    for start in range(41, 441, 20):  # so many that names move between pages
+        numbers = range(start, start + 20)
+        own = [item(record("1001", n, when, agent=NAME), 0, 9 * n) for n in numbers]
+        others = [item(record(str(5000 + n), 1, when, agent=f"{NAME} {n % 8}"), 1, 9 * n) for n in numbers]
+        store.append(batch(own + others), NOW)
+    store.checkpoint(trail.key, when)
     assert found(trail.folder, NAME) != []
     assert store.erase(NAME, NOW) == 1
     for n in range(8):
