@@ -19,7 +19,7 @@ from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.places import Assignments, Place, Start, places
 from streamer.client.records import AgentStateChanged, FeedStatus
 from streamer.client.sequences import Last, Repeat, check
-from streamer.client.session import Session, opened
+from streamer.client.session import Retry, Session, opened
 from streamer.config import Kafka
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
@@ -34,9 +34,6 @@ TURN = 1.0
 
 SETTLE = 8.0
 """Seconds that a rebalance waits for the batch in hand; the group waits for ten."""
-
-RETRY = (0.5, 10.0)
-"""First and longest wait before Kafka is tried again, in seconds."""
 
 
 def warn(finding: Finding) -> None:
@@ -149,21 +146,19 @@ class AgentEvents:
             await self.commit()
 
     async def _batches(self) -> AsyncGenerator[Batch]:
-        told, wait = "", RETRY[0]
+        retry = Retry()
         while True:
-            reason = ""
+            told: list[Interrupted] = []
             try:
                 async with aclosing(self._read()) as batches:
                     async for batch in batches:
-                        told, wait = "", RETRY[0]
+                        retry.succeeded()
                         yield batch
             except KafkaUnavailable as error:
-                reason = error.problem
-            if reason != told:
-                told = reason
-                yield self._batch([], [Interrupted(reason)], [], {})
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, RETRY[1])
+                told = retry.failed(error)
+            if told:
+                yield self._batch([], told, [], {})
+            await retry.rest()
 
     async def _read(self) -> AsyncGenerator[Batch]:
         """One session's batches."""
