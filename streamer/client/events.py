@@ -168,12 +168,12 @@ class AgentEvents:
             while True:
                 got = await events.look(IDLE)
                 told = await feeds.look(0)
-                findings = self._regrouped(group) if group is not None else []
-                items, numbers = self._taken(got, findings)
                 fresh, poison = self._feeds.take(record for records in told.values() for record in records)
-                findings += poison
                 await self._feeds.claim(events, fresh, list(self._places))
                 complete = await self._feeds.kept(events)
+                # Nothing that can fail may come between here and the batch: what is taken counts as given out.
+                findings = [*poison, *(self._regrouped(group) if group is not None else [])]
+                items, numbers = self._taken(got, findings)
                 if items or findings or fresh or complete or now() - turn >= TURN:
                     self._idle.clear()
                     yield self._batch(items, findings, fresh, numbers, complete)
@@ -244,9 +244,6 @@ class AgentEvents:
                         findings.append(event)
                     continue
                 key = f"{event.source}/{event.extension}"
-                if record.key != key.encode():
-                    findings.append(poisoned(record, f"its key is not {key}"))
-                    continue
                 found = check(numbers, key, event, partition, record.offset, whole=whole)
                 if record.offset < place.give:
                     continue
@@ -266,6 +263,8 @@ class AgentEvents:
             return poisoned(record, str(error))
         if event.type != "AgentStateChanged" or not event.schema_version.startswith("1."):
             return poisoned(record, f"it is {event.type[:80]!r} {event.schema_version[:20]!r}, not AgentStateChanged 1")
+        if record.key != f"{event.source}/{event.extension}".encode():
+            return poisoned(record, f"its key is not {event.source}/{event.extension}")
         return event
 
     def _batch(

@@ -18,6 +18,7 @@ from streamer.config.wfm import Wfm
 from streamer.consumers.wfm.adherence import Adherence, adherence
 from streamer.consumers.wfm.export import export, utc
 from streamer.consumers.wfm.ledger import Interval
+from streamer.consumers.wfm.outputs import Outputs
 from streamer.consumers.wfm.schedule import read_schedule
 from streamer.consumers.wfm.service import follow
 from streamer.consumers.wfm.store import Store, moment, read
@@ -50,7 +51,8 @@ async def run(config: Config) -> None:
     try:
         with stopping_on_signals() as stop:
             log.info("keeping the ledger", path=str(settings.path))
-            await follow(config.kafka, store, stop, on_finding=found, on_kept=kept)
+            outputs = Outputs(settings, settings.path)
+            await follow(config.kafka, store, stop, on_finding=found, on_kept=kept, outputs=outputs)
     finally:
         store.close()
 
