@@ -77,13 +77,14 @@ def place(before: Interval | None, after: Interval | None, event: AgentStateChan
     ours = before if before is not None and before.epoch == event.epoch else None
     if ours is not None and number <= ours.through:
         return []
+    chain = _chain(before, ours, event)
     if after is not None and (after.epoch, after.opened) == (event.epoch, number):
         # Known so far only by what the event after it told.
         if after.known != PREVIOUS or event.change == "groups":
             return []
-        kept = {name: getattr(after, name) for name in _KEPT}
-        return _revised(before, [before, msgspec.structs.replace(_opened(event), **kept)], None, [before, after])
-    return _revised(before, _chain(before, ours, event), after, [before, after])
+        chain[-1] = msgspec.structs.replace(_opened(event), **{name: getattr(after, name) for name in _KEPT})
+        return _revised(before, chain, None, [before, after])
+    return _revised(before, chain, after, [before, after])
 
 
 _KEPT = ("start", "through", "end", "closed_epoch", "closed", "min_s", "max_s", "lost", "revision")
@@ -177,14 +178,13 @@ def _linked(one: Interval, following: Interval) -> Interval:
         lost = None if following.opened == one.through + 1 else GAP
     elif one.entered != "signed_out" or following.opened != 1:
         lost = EPOCH_LOST
-    bounded = lost is None and one.epoch == following.epoch
     return msgspec.structs.replace(
         one,
         end=following.start,
         closed_epoch=following.epoch,
         closed=following.opened,
-        min_s=following.before_min_s if bounded else None,
-        max_s=following.before_max_s if bounded else None,
+        min_s=following.before_min_s,
+        max_s=following.before_max_s,
         lost=lost,
     )
 

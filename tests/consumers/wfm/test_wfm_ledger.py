@@ -46,6 +46,12 @@ def test_what_was_between_is_not_known() -> None:
         ("talking", 14, 60, "previous"),
         ("available", 60, None, "observed"),
     ]
+    ledger.take(told[2])
+    assert ledger.shown()[:3] == [
+        ("available", 0, 10, "observed"),
+        ("ringing", 10, 14, "previous"),
+        ("talking", 14, 60, "observed"),
+    ]
     ledger.take(*told)
     assert ledger.shown() == [
         ("available", 0, 10, "observed"),
@@ -53,7 +59,7 @@ def test_what_was_between_is_not_known() -> None:
         ("talking", 14, 60, "observed"),
         ("available", 60, None, "observed"),
     ]
-    assert [one.revision for one in ledger.line] == [3, 2, 2, 1]
+    assert [one.revision for one in ledger.line] == [4, 2, 2, 1]
 
 
 def test_missing_changes_of_groups_leave_nothing_unknown() -> None:
