@@ -49,7 +49,8 @@ def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Seq
     """For each agent that is known in a span: the time in each state, by source and name, in the spans' order.
 
     An open interval counts until its source is complete, and no further. Who has several extensions has the sum of
-    their times; who has no name goes by the extension.
+    their times; who has no name goes by the extension. Where a change has the vendor's stamp, the middle of that second
+    is where the one state ends and the other begins.
     """
     by_agent: dict[tuple[str, str], list[Interval]] = {}
     for interval in intervals:
@@ -57,9 +58,10 @@ def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Seq
     found: list[Times] = []
     for (source, name), own in sorted(by_agent.items()):
         until = complete.get(source)
+        centred = _centred(own)
         for span in spans:
             in_state: dict[str, int] = {}
-            for interval in own:
+            for interval in centred:
                 for state, (start, end) in _known(interval, until):
                     if (length := min(end, span[1]) - max(start, span[0])) > 0:
                         in_state[state] = in_state.get(state, 0) + length
@@ -67,6 +69,22 @@ def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Seq
                 final = until is not None and until >= span[1]
                 found.append(Times(source, name, *span, dict(sorted(in_state.items())), final))
     return found
+
+
+HALF = 500
+"""Milliseconds. A stamp names a second, and the change was anywhere in it: a state that begins with a stamp and ends
+between two polls would be half a second too long, each time."""
+
+
+def _centred(intervals: Sequence[Interval]) -> list[Interval]:
+    line = sorted(intervals, key=lambda one: (one.extension, one.start, one.epoch, one.opened))
+    for n in range(len(line) - 1):
+        before, after = line[n : n + 2]
+        if before.extension == after.extension and before.end == after.start and after.start % 1000 == 0:
+            middle = after.start + (HALF if after.end is None else min(HALF, after.end - after.start))
+            line[n] = msgspec.structs.replace(before, end=middle)
+            line[n + 1] = msgspec.structs.replace(after, start=middle)
+    return line
 
 
 FOREVER = 2**62

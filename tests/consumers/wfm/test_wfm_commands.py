@@ -144,7 +144,7 @@ def test_times_are_printed(config: Path, tmp_path: Path, capsys: pytest.CaptureF
     arguments = ["wfm", "times", "--config", str(config), "--day", "2026-11-23"]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "10:00  floor/Ann  available 60.0 s  talking 840.0 s"
+    assert lines[0] == "10:00  floor/Ann  available 60.5 s  talking 839.5 s"
     assert [line[:5] for line in lines[1:]] == ["10:15", "10:30", "10:45", "day  "]
     assert [line.endswith("not final") for line in lines] == [False] * 4 + [True]
     assert main([*arguments, "--json", "--agent", "Ann"]) == 0
@@ -156,7 +156,7 @@ def test_times_are_printed(config: Path, tmp_path: Path, capsys: pytest.CaptureF
         "agent": "Ann",
         "start": "2026-11-23T02:00:00.000Z",
         "end": "2026-11-23T02:15:00.000Z",
-        "seconds": {"available": 60.0, "talking": 840.0},
+        "seconds": {"available": 60.5, "talking": 839.5},
         "final": True,
     }
     (day,) = (one for one in found if one["span"] == "day")
