@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention, Tracing
 from streamer.config.audit import Audit
 from streamer.config.outputs import Output
+from streamer.config.registry import Registry
 from streamer.config.secrets import EVERY, SECRETS, Secrets, resolve
 from streamer.config.wfm import Wfm
 from streamer.errors import ConfigError
@@ -34,10 +35,14 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "state": StateRetention,
     "feed": Feed,
     "tracing": Tracing,
+    "registry": Registry,
     "wfm": Wfm,
     "audit": Audit,
 }
 SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
+
+ONE: tuple[Secrets, ...] = ("kafka", "http", "registry")
+"""Sections with secrets that are one table each."""
 
 Origins = dict[tuple[str, ...], str]
 """Path of a key → where its value was given, if not in the file."""
@@ -78,8 +83,7 @@ def build(
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
         _put(raw, section, key, value, f"--{key.replace('_', '-')}", origins)
-    sections: tuple[Secrets, ...] = ("kafka", "http")
-    for section in sections:
+    for section in ONE:
         for table in _tables([raw.get(section)]):
             resolve(table, section, env, f"{where}: {section}", needs)
     for source in _tables(raw.get("sources")):
@@ -146,7 +150,7 @@ def _variables(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _named_variables(raw: Mapping[str, Any]) -> list[str]:
     """The variables that `…_env` keys name: they may be called anything."""
-    tables = [*_tables(raw.get("sources")), *_tables([raw.get("kafka"), raw.get("http")]), *_outputs(raw)]
+    tables = [*_tables(raw.get("sources")), *_tables([raw.get(name) for name in ONE]), *_outputs(raw)]
     return [str(value) for table in tables for key, value in table.items() if key.endswith("_env")]
 
 

@@ -10,6 +10,7 @@ StreamerError                       exit
 └── KafkaError
     ├── KafkaUnavailable            —     retried with backoff: no broker, time-out, unknown outcome
     ├── TopicsWrong                 2     a topic exists with settings that would break a promise
+    ├── RegistryRefused             2     the schema registry does not take a schema, or us
     ├── KafkaRefused                3     authentication or authorisation
     └── Fenced                      4     another instance took over
 
@@ -82,6 +83,12 @@ class KafkaUnavailable(KafkaError):
 
 class TopicsWrong(KafkaError):
     """A topic has settings under which a promise of the contract would break."""
+
+    exit_code = 2
+
+
+class RegistryRefused(KafkaError):
+    """The schema registry does not take a schema of ours, or our credentials."""
 
     exit_code = 2
 

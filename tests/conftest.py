@@ -15,6 +15,7 @@ from tests.kafka_container import KafkaContainer
 from tests.kafka_distribution import KafkaUnobtainable
 from tests.kafka_readiness import KafkaStartFailed, wait_until_ready
 from tests.kafka_server import KafkaServer
+from tests.registry_server import RegistryServer, RegistryStartFailed
 
 ADDRESS_VARIABLE = "STREAMER_TEST_KAFKA"
 ADDRESS_TIMEOUT = 30.0  # seconds that a given Kafka has to answer
@@ -70,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-tools",
         action="store_true",
-        help="fail the tests that need other programs (promtool) instead of skipping them where there are none",
+        help="fail the tests that need other programs (promtool, npm) instead of skipping them where there are none",
     )
     parser.addoption(
         "--require-browser",
@@ -158,6 +159,18 @@ def start_or_skip(config: pytest.Config, server: KafkaServer) -> KafkaServer:
         return server.start()
     except KafkaUnobtainable as error:
         without_kafka(config, str(error))
+
+
+@pytest.fixture(scope="session")
+def registry(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a real schema registry, its API as Confluent's; each test has subjects of its own."""
+    server = RegistryServer()
+    try:
+        address = server.start()
+    except (KafkaUnobtainable, RegistryStartFailed) as error:
+        without(request.config, "tools", str(error))
+    yield address
+    server.close()
 
 
 @pytest.fixture

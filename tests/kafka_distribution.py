@@ -59,6 +59,11 @@ def obtain() -> Distribution:
     return Distribution(java, libs)
 
 
+def java_and_cache() -> tuple[Path, Path]:
+    """A Java that is new enough, and where what is fetched is kept; KafkaUnobtainable where there is no Java."""
+    return _find_java(), _cache_home()
+
+
 def _cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
@@ -103,30 +108,35 @@ def _java_version(java: Path) -> int:
 
 def _fetch(libs: Path, java: Path) -> None:
     """Let Maven copy the jars beside `libs`, then rename: a half-filled or contended cache is never seen."""
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise KafkaUnobtainable(f"no jars in {libs} and no mvn on the path; install Maven")
     libs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=libs.parent, prefix="fetching-") as scratch:
         Path(scratch, "pom.xml").write_text(POM)
-        try:
-            done = subprocess.run(
-                [maven, "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"],
-                cwd=scratch,
-                env={**os.environ, "JAVA_HOME": str(java.resolve().parent.parent)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=FETCH_TIMEOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise KafkaUnobtainable(f"Maven fetched no jars within {FETCH_TIMEOUT:.0f} s") from None
-        if done.returncode != 0:
-            first = next((line for line in done.stdout.splitlines() if line.strip()), "no output")
-            raise KafkaUnobtainable(f"Maven could not fetch Kafka {KAFKA_VERSION}: {first.strip()[:300]}")
+        run_maven(["dependency:copy-dependencies", "-DoutputDirectory=libs"], Path(scratch), java)
         _publish(Path(scratch, "libs"), libs)
+
+
+def run_maven(arguments: list[str], folder: Path, java: Path) -> None:
+    """Run Maven in a folder; KafkaUnobtainable, with its first words, where it is not there or fails."""
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise KafkaUnobtainable(f"no mvn on the path to {arguments[0]}; install Maven")
+    try:
+        done = subprocess.run(
+            [maven, "-q", "-B", *arguments],
+            cwd=folder,
+            env={**os.environ, "JAVA_HOME": str(java.resolve().parent.parent)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=FETCH_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise KafkaUnobtainable(f"Maven took longer than {FETCH_TIMEOUT:.0f} s to {arguments[0]}") from None
+    if done.returncode != 0:
+        first = next((line for line in done.stdout.splitlines() if line.strip()), "no output")
+        raise KafkaUnobtainable(f"Maven could not {arguments[0]}: {first.strip()[:300]}")
 
 
 def _publish(fetched: Path, libs: Path) -> None:

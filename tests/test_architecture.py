@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "compatibility": {"errors"},
     "schemas": {"errors", "compatibility"},
     "vendor": {"errors", "core", "config", "units"},
-    "kafka": {"errors", "core", "config", "units"},
+    "kafka": {"errors", "core", "config", "units", "compatibility", "schemas"},
     "observe": {"errors", "core", "config"},
     "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},
     "web": {"errors", "core", "config", "units", "vendor", "kafka", "observe", "runtime"},

@@ -117,7 +117,8 @@ def test_every_key_can_come_from_the_environment(section: str, key: str) -> None
         name = f"STREAMER_{section.upper()}__{key.upper()}"
     if key == "codes":
         name += "__1216"
-    needed = {f"STREAMER_{section.upper()}__PATH": "there"} if section in ("wfm", "audit") else {}
+    required = {"wfm": ("PATH", "there"), "audit": ("PATH", "there"), "registry": ("URL", "http://registry")}
+    needed = {f"STREAMER_{section.upper()}__{needs[0]}": needs[1]} if (needs := required.get(section)) else {}
     config, refusal = None, ""
     try:
         config = made({**needed, name: "77"})
@@ -461,3 +462,35 @@ def test_addresses_of_callbacks() -> None:
     assert len(build({"sources": [source()]}, env).sources[0].callback_addresses) == 2
     with pytest.raises(ConfigError, match=r"callback_addresses"):
         build({"sources": [source(callback_addresses=["vendor.example.com"])]}, ENV)
+
+
+@pytest.mark.parametrize(
+    ("registry", "words"),
+    [
+        ({}, "registry.url: missing"),
+        ({"url": "mock://"}, "registry.url: must be http://host:port/path"),
+        ({"url": "http://host:x"}, "registry.url: must be http://host:port/path"),
+        ({"url": "http://u:5e5ame@host"}, "registry.url: must hold no password"),
+        ({"url": "http://host", "user": "u"}, "registry.user: and password"),
+        ({"url": "http://host", "password": "5e5ame"}, "registry.user: and password"),
+        ({"url": "http://host", "framing": "avro"}, "registry.framing: "),
+        ({"url": "http://host", "frame": "header"}, "did you mean 'framing'?"),
+    ],
+)
+def test_a_registry_that_cannot_be_asked_is_refused_in_words(registry: dict[str, Any], words: str) -> None:
+    """The key is named, and no password is shown."""
+    message = refused(registry=registry)
+    assert words in message
+    assert "5e5ame" not in message
+
+
+def test_the_registrys_password_is_a_secret_like_the_others() -> None:
+    """It may come from a variable, is shown nowhere, and commands that do not register need not have it."""
+    registry = {"url": "http://host", "user": "u", "password_env": "REGISTRY_PASSWORD"}
+    config = made({"REGISTRY_PASSWORD": "5e5ame"}, registry=dict(registry))
+    assert config.registry
+    assert config.registry.password
+    assert config.registry.password.get_secret_value() == "5e5ame"
+    assert "5e5ame" not in repr(config) + config.model_dump_json()
+    assert "registry.password_env: the variable REGISTRY_PASSWORD is not set" in refused(registry=dict(registry))
+    assert build({"registry": dict(registry)}, {}, needs=["kafka"]).registry

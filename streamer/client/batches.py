@@ -47,7 +47,7 @@ Finding = Gap | Repeat | EpochLost | Poison | Interrupted | Rebalanced
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """An event, its record's bytes and where it lies. `timestamp` is the record's: observed_at in unix ms."""
+    """An event, its record as JSON and where it lies. `timestamp` is the record's: observed_at in unix ms."""
 
     event: AgentStateChanged
     value: bytes

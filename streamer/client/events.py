@@ -24,6 +24,7 @@ from streamer.config import Kafka
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
+from streamer.kafka.framing import body
 from streamer.kafka.restore import partitions_of
 
 IDLE = 0.2
@@ -251,18 +252,20 @@ class AgentEvents:
                     findings.append(found)
                     if type(found) is Repeat:
                         continue
-                items.append(Item(event, record.value, partition, record.offset, record.timestamp))
+                items.append(Item(event, body(record.value), partition, record.offset, record.timestamp))
                 touched[key] = numbers[key]
             self._positions[partition] = max(place.give, records[-1].offset + 1)
         return items, touched
 
     def _read_event(self, record: Any) -> AgentStateChanged | Poison:
         try:
-            event = self._decoder.decode(record.value or b"")
+            event = self._decoder.decode(body(record.value or b""))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return poisoned(record, str(error))
         if event.type != "AgentStateChanged" or not event.schema_version.startswith("1."):
             return poisoned(record, f"it is {event.type[:80]!r} {event.schema_version[:20]!r}, not AgentStateChanged 1")
+        if not 0 < event.sequence < 2**63:
+            return poisoned(record, f"its sequence is {event.sequence}")
         if record.key != f"{event.source}/{event.extension}".encode():
             return poisoned(record, f"its key is not {event.source}/{event.extension}")
         return event

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from streamer.client.batches import Poison
 from streamer.client.records import FeedStatus
 from streamer.client.session import Ends, Session
+from streamer.kafka.framing import body
 
 MISSED = 3
 """Heartbeats after which a status counts as stale (contract): while Kafka is away nobody can write one."""
@@ -51,7 +52,7 @@ class Feeds:
                 self.statuses.pop((record.key or b"").decode("utf-8", "replace"), None)
                 continue
             try:
-                status = self._decoder.decode(record.value)
+                status = self._decoder.decode(body(record.value))
                 if status.type != "FeedStatus" or status.source.encode() != record.key:
                     raise msgspec.ValidationError("it is no FeedStatus of its key")
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:

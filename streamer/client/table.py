@@ -19,6 +19,7 @@ from streamer.config import Kafka
 from streamer.errors import KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
+from streamer.kafka.framing import body
 from streamer.kafka.restore import Current, partitions_of
 
 OnChange = Callable[[AgentState | None, AgentState | None], None]
@@ -155,7 +156,7 @@ class AgentTable:
         if record.value is None:
             return None
         try:
-            state = self._decoder.decode(record.value)
+            state = self._decoder.decode(body(record.value))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return poisoned(record, str(error))
         if state.type != "AgentState" or f"{state.source}/{state.extension}" != key:

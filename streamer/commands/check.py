@@ -17,6 +17,7 @@ from streamer.core.model import SECOND, Snapshot
 from streamer.errors import CheckFailed, KafkaError, KafkaRefused, StreamerError
 from streamer.kafka import rights, topics
 from streamer.kafka.connection import Connection
+from streamer.kafka.registry import Registrar
 from streamer.observe.logs import wrong_zone
 from streamer.runtime.clock import SystemClock
 from streamer.runtime.journal import REMEDY, inspect
@@ -49,8 +50,8 @@ async def check(config: Config, out: Output, where: str) -> None:
         )
     if config.outbox.path is not None:
         lines.append(_outbox(config.outbox.path))
-    vendor, kafka = await asyncio.gather(_vendor(config), _kafka(config))
-    lines += [*vendor, *kafka]
+    vendor, kafka, registry = await asyncio.gather(_vendor(config), _kafka(config), _registry(config))
+    lines += [*vendor, *kafka, *registry]
     for line in lines:
         _print(out, line)
     failed = sum(line.verdict == "failed" for line in lines)
@@ -139,6 +140,20 @@ async def _kafka(config: Config) -> list[Line]:
     except KafkaError as error:
         lines.append(_failure("Kafka topics", error))
     return lines
+
+
+async def _registry(config: Config) -> list[Line]:
+    if config.registry is None:
+        return []
+    try:
+        missing = await Registrar(config.registry, config.kafka).inspect()
+    except StreamerError as error:
+        return [_failure("schema registry", error)]
+    if not missing:
+        return [Line("ok", "schema registry", f"{config.registry.url} has our schemas")]
+    return [
+        Line("warning", "schema registry", f"{config.registry.url} lacks {', '.join(missing)}", "`run` registers them")
+    ]
 
 
 async def _topics(config: Config, connection: Connection) -> list[Line]:

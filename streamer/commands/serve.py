@@ -20,6 +20,7 @@ from streamer.errors import ConfigError
 from streamer.kafka.connection import Connection
 from streamer.kafka.hints import Hints
 from streamer.kafka.membership import Membership
+from streamer.kafka.registry import Registrar
 from streamer.kafka.store import KafkaStore
 from streamer.observe.logs import LogObserver
 from streamer.observe.metrics import MetricsObserver
@@ -39,7 +40,7 @@ from streamer.web.watch import beat, watch
 RELOAD_AFTER = 0.5
 """Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
 
-FIXED = ("kafka", "http", "cluster", "outbox", "tracing")
+FIXED = ("kafka", "http", "cluster", "outbox", "tracing", "registry")
 """Sections that are read at the start only."""
 
 
@@ -64,7 +65,8 @@ Load = Callable[[], Config]
 async def run(load: Load, record: Path | None = None) -> None:
     """The command: ends on SIGTERM or SIGINT, reads its configuration anew on SIGHUP."""
     config = load()
-    store = KafkaStore(Connection(config.kafka), slots=config.slots)
+    registrar = Registrar(config.registry, config.kafka) if config.registry else None
+    store = KafkaStore(Connection(config.kafka), slots=config.slots, registrar=registrar)
     if config.kafka.delivery == "at_least_once":
         LogObserver().notice("delivery is at_least_once: a consumer may see an event twice, with the same event_id")
     with stopping_on_signals() as stop:

@@ -26,6 +26,8 @@ def secret(value: SecretStr | None) -> str:
 def secrets_of(config: Config) -> tuple[str, ...]:
     """Every configured secret: what no output may hold."""
     found = [secret(config.kafka.sasl_plain_password), secret(config.kafka.ssl_password), secret(config.http.token)]
+    if config.registry is not None:
+        found.append(secret(config.registry.password))
     for source in config.sources:
         found += [secret(source.accesskey), secret(source.token), secret(source.callback_secret)]
     found += [secret(output.key) for output in (config.wfm.outputs if config.wfm else ())]

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from streamer.config.audit import Audit
+from streamer.config.registry import Registry
 from streamer.config.section import Section
 from streamer.config.wfm import Wfm
 from streamer.core.codes import MAPPABLE, State
@@ -249,6 +250,7 @@ class Config(Section):
     state: StateRetention = StateRetention()
     feed: Feed = Feed()
     tracing: Tracing = Tracing()
+    registry: Registry | None = None
     wfm: Wfm | None = None
     audit: Audit | None = None
     shutdown_timeout: Seconds = 10.0
@@ -290,6 +292,6 @@ class Config(Section):
     @cached_property
     def digest(self) -> str:
         """16 hex digits that differ where two instances' files differ in what they should agree on; without secrets."""
-        private = {"http", "cluster", "outbox", "tracing", "wfm", "audit", "shutdown_timeout"}
+        private = {"http", "cluster", "outbox", "tracing", "registry", "wfm", "audit", "shutdown_timeout"}
         public = self.model_dump(mode="json", exclude=private)
         return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 from streamer.errors import ConfigError
 
-Secrets = Literal["kafka", "http", "sources", "outputs"]
+Secrets = Literal["kafka", "http", "registry", "sources", "outputs"]
 SECRETS: Mapping[Secrets, tuple[str, ...]] = {
     "kafka": ("sasl_plain_password",),
     "http": ("token",),
+    "registry": ("password",),
     "sources": ("accesskey", "token", "callback_secret"),
     "outputs": ("key",),
 }
 """Keys that can also be given as `…_env` and `…_file`."""
 
-EVERY: tuple[Secrets, ...] = ("kafka", "http", "sources")
+EVERY: tuple[Secrets, ...] = ("kafka", "http", "registry", "sources")
 """What `run` needs."""
 
 UNUSED = "unused"

@@ -10,6 +10,7 @@ import orjson
 
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
+from streamer.kafka.framing import body
 from streamer.kafka.restore import partitions_of, read_to_end
 
 
@@ -52,7 +53,7 @@ async def states(connection: Connection) -> dict[str, Mapping[str, Any]]:
 
 def _json(record: Any, kind: str) -> Mapping[str, Any]:
     try:
-        value: Any = orjson.loads(record.value or b"")
+        value: Any = orjson.loads(body(record.value or b""))
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict):

@@ -21,6 +21,7 @@ from streamer.core.thaw import read_agent_state
 from streamer.core.wire import milliseconds
 from streamer.errors import KafkaUnavailable
 from streamer.kafka.connection import Connection
+from streamer.kafka.framing import body
 
 NO_PROGRESS = 60.0
 """Seconds without a new record after which reading is given up: three times the longest transaction."""
@@ -74,7 +75,7 @@ async def restore(connection: Connection, sources: Collection[str]) -> Restored:
 
 
 def _state(value: bytes, source: str, extension: str) -> AgentState:
-    agent = read_agent_state(value)
+    agent = read_agent_state(body(value))
     if (agent.source, agent.extension) != (source, extension):
         raise ValueError("its key names another extension")
     return agent
@@ -123,7 +124,7 @@ _feed_decoder = msgspec.json.Decoder(_Feed)
 
 def read_feed(value: bytes, source: str) -> LastFeed:
     """What a record on the feed topic says of `source`; ValueError, with the reason, if it says nothing of it."""
-    record = _feed_decoder.decode(value)
+    record = _feed_decoder.decode(body(value))
     if record.source != source:
         raise ValueError("its key names another source")
     offset = record.clock_offset_s

@@ -7,11 +7,12 @@ old, and look at the commit cursor before writing again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamer.core.feed import Delivery
 from streamer.kafka.connection import CALL_TIMEOUT, Connection
+from streamer.kafka.framing import Framing, Framings, unframed
 from streamer.kafka.serde import Record
 
 TRANSACTION_TIMEOUT_MS = 20_000
@@ -19,12 +20,16 @@ TRANSACTION_TIMEOUT_MS = 20_000
 the broker ends no transaction that we still wait for."""
 
 
+UNFRAMED = Framing()
+
+
 class Sink:
     """One slot's producer. `transactional_id` None: at least once."""
 
-    def __init__(self, connection: Connection, transactional_id: str | None) -> None:
+    def __init__(self, connection: Connection, transactional_id: str | None, framings: Framings = unframed) -> None:
         self._connection = connection
         self._transactional_id = transactional_id
+        self._framings = framings
         self._producer: Any | None = None
 
     @property
@@ -40,14 +45,18 @@ class Sink:
         self._producer = producer
 
     async def write(self, records: Sequence[Record]) -> None:
-        """Write all `records`, or none. On KafkaError the outcome is unknown: `open` anew and read the cursor."""
+        """Write all `records`, or none. On KafkaError the outcome is unknown: `open` anew and read the cursor.
+
+        Where a registry is configured, nothing is written before it has our schemas; after that it is not needed.
+        """
         producer = self._producer
         if producer is None:
             raise RuntimeError("open the sink first")
+        framings = await self._framings()
         if self._transactional_id is None:
-            await self._connection.call(_send(producer, records), "write")
+            await self._connection.call(_send(producer, records, framings), "write")
             return
-        await self._connection.call(_transaction(producer, records), "commit a transaction", CALL_TIMEOUT)
+        await self._connection.call(_transaction(producer, records, framings), "commit a transaction", CALL_TIMEOUT)
 
     async def close(self) -> None:
         """Close the producer, whatever state it is in. Nothing that was not committed will be."""
@@ -56,21 +65,22 @@ class Sink:
             await self._connection.discard(producer)
 
 
-async def _transaction(producer: Any, records: Sequence[Record]) -> None:
+async def _transaction(producer: Any, records: Sequence[Record], framings: Mapping[str, Framing]) -> None:
     await producer.begin_transaction()
-    await _send(producer, records)
+    await _send(producer, records, framings)
     await producer.commit_transaction()
 
 
-async def _send(producer: Any, records: Sequence[Record]) -> None:
+async def _send(producer: Any, records: Sequence[Record], framings: Mapping[str, Framing]) -> None:
     pending: list[asyncio.Future[Any]] = []
     for record in records:
+        framing = UNFRAMED if record.value is None else framings.get(record.topic, UNFRAMED)
         sent: Any = await producer.send(
             record.topic,
-            record.value,
+            record.value and framing.prefix + record.value,
             key=record.key,
             timestamp_ms=record.timestamp,
-            headers=list(record.headers),
+            headers=[*record.headers, *framing.headers],
         )
         sent.add_done_callback(_seen)
         pending.append(sent)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 
 from streamer.config import SLOTS
 from streamer.core.feed import Delivery
+from streamer.errors import KafkaUnavailable
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
+from streamer.kafka.framing import unframed
+from streamer.kafka.registry import Registrar
 from streamer.kafka.restore import LastFeed, Restored, last_feeds, restore
 from streamer.kafka.sink import Sink
 
 
 class KafkaStore:
     """The records of one deployment. `managed` False leaves the topics to a broker that can neither describe nor
-    create them (the embedded one)."""
+    create them (the embedded one). Without a `registrar` values stay as they are."""
 
-    def __init__(self, connection: Connection, *, managed: bool = True, slots: int = SLOTS) -> None:
+    def __init__(
+        self, connection: Connection, *, managed: bool = True, slots: int = SLOTS, registrar: Registrar | None = None
+    ) -> None:
         self.connection = connection
+        self._framings = registrar.framings if registrar else unframed
         self._managed = managed
         self._slots = slots
 
@@ -29,7 +36,13 @@ class KafkaStore:
         return self.connection.config.delivery
 
     async def prepare(self) -> None:
-        """Topics exist and are right, and nobody counts other slots; TopicsWrong where they are not."""
+        """Topics exist and are right, and nobody counts other slots; TopicsWrong where they are not.
+
+        Before that, RegistryRefused where the registry does not take our schemas. One that is away holds up no poll,
+        only what is published: see `Sink.write`.
+        """
+        with suppress(KafkaUnavailable):
+            await self._framings()
         if self._managed:
             await topics.ensure(self.connection)
             await self.check_slots()
@@ -42,8 +55,8 @@ class KafkaStore:
     def sink(self, slot: int) -> Sink:
         """The sink of one slot: its transactional.id makes every earlier holder of the slot a zombie."""
         if self.delivery == "at_least_once":
-            return Sink(self.connection, None)
-        return Sink(self.connection, f"{self.connection.config.state_topic}-slot-{slot}")
+            return Sink(self.connection, None, self._framings)
+        return Sink(self.connection, f"{self.connection.config.state_topic}-slot-{slot}", self._framings)
 
     async def restore(self, sources: Collection[str]) -> Restored:
         """What is recorded of `sources`, to the true end. Fence their slots first."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from streamer.kafka.framing import body
+
 HOUR = 3_600_000
 """Milliseconds of transitions that are kept."""
 
@@ -159,7 +161,7 @@ class Floor:
                     changes.forget((source, extension))
                 continue
             try:
-                found = _decoder.decode(record.value)
+                found = _decoder.decode(body(record.value))
             except (msgspec.MsgspecError, ValueError):
                 continue
             match found:

@@ -108,6 +108,7 @@ async def test_gaps_repeats_lost_epochs_and_poison_are_found_and_pass(kafka: str
         (topics.events, b"floor/100009", sent(config, event("100001", 6))[0][2]),
         (topics.events, key, sent(config, agent_state("100001", 6))[0][2]),
         event("100001", 6, schema_version="2.0"),
+        event("100001", 2**63),
         event("100001", 6),
         event("100001", 1, epoch="6b039099"),
         event("100001", 2, "signed_out", epoch="6b039099"),
@@ -128,13 +129,13 @@ async def test_gaps_repeats_lost_epochs_and_poison_are_found_and_pass(kafka: str
     ]
     told = findings(found)
     poison = [one.offset for one in told if isinstance(one, Poison)]
-    assert poison == [4, 5, 6, 7, 8, 9]
+    assert poison == [4, 5, 6, 7, 8, 9, 10]
     lost = [(one.before.epoch, one.before.sequence, one.epoch) for one in told if isinstance(one, EpochLost)]
     assert lost == [("6b039010", 6, "6b039099")]
     assert [one for one in told if isinstance(one, Gap | Repeat)] == [
         Repeat("floor/100001/6b039010/2", 0, 2),
         Gap("floor/100001", "6b039010", 3, 4),
-        Repeat("floor/100001/6b039010/6", 0, 14),
+        Repeat("floor/100001/6b039010/6", 0, 15),
         Gap("floor/100002", "6b039010", 1, 2),
     ]
     assert len(told) == len(poison) + len(lost) + 4
