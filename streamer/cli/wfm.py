@@ -54,7 +54,7 @@ def day(text: str) -> date:
 def _run(parsed: argparse.Namespace, _: Output) -> int:
     from streamer.commands.wfm import run
 
-    return finish(run(configured(parsed, ["kafka"])))
+    return finish(run(configured(parsed, ["kafka", "outputs"])))
 
 
 def _export(parsed: argparse.Namespace, out: Output) -> int:
