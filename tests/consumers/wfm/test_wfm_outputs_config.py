@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamer.cli import main
 from streamer.config.outputs import Output
 from streamer.configure import build
 from streamer.consumers.wfm.outputs.agents import read
@@ -130,3 +131,13 @@ def test_agents_that_are_not_there_are_named(tmp_path: Path) -> None:
     """By their path."""
     with pytest.raises(ConfigError, match=r"none\.csv: No such file"):
         read(tmp_path / "none.csv")
+
+
+def test_the_service_needs_the_outputs_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Otherwise receivers would be sent what stands for a key."""
+    file = tmp_path / "streamer.toml"
+    output = 'name = "desk"\nkind = "push"\nurl = "https://wfm"\nkey_env = "DESK_KEY_NOT_SET"\nagents = "a.csv"\n'
+    source = '[[sources]]\nname = "floor"\nurl = "http://vendor"\ntoken = "t"\n'
+    file.write_text(f'{source}[wfm]\npath = "{tmp_path}/wfm.db"\n[[wfm.outputs]]\n{output}')
+    assert main(["wfm", "run", "--config", str(file)]) == 2
+    assert "DESK_KEY_NOT_SET is not set" in capsys.readouterr().err

@@ -213,6 +213,8 @@ def test_old_states_are_not_sent_as_if_they_were_new(tmp_path: Path) -> None:
                 for n in range(0, 303, 30):
                     bench.take(outputs, batch(items[n : n + 30], [feed(now(), 3)], complete=False))
                     await asyncio.sleep(3)
+                bench.take(outputs, batch((), [feed(now() - 60, 3)]), batch((), [feed(now(), 3)], complete=False))
+                await asyncio.sleep(3)
                 assert receiver.heard == []
                 bench.take(outputs, batch((), [feed(now(), 3)]))
                 await until(lambda: receiver.floor == coded(states) and bench.waits() == 0)
@@ -233,6 +235,7 @@ def test_agents_without_an_id_are_told_of_once_and_never_sent(
             items = play([*bench.agents, "777001", "777002"], 0, 1)[0]
             async with bench.running() as outputs:
                 bench.take(outputs, batch(items, [feed(now(), 4)]))
+                assert bench.waits() == 2
                 for _ in range(200):
                     await asyncio.sleep(10)
                     bench.take(outputs, batch((), [feed(now(), 4)]))

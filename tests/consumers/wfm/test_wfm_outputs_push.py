@@ -193,3 +193,29 @@ def test_one_receiver_that_hangs_does_not_hold_up_another(tmp_path: Path) -> Non
         await bad.stop()
 
     virtually(work)
+
+
+def test_what_follows_a_refused_event_of_an_agent_waits_for_it(tmp_path: Path) -> None:
+    """Although the receiver would take it: otherwise the order would be lost."""
+
+    async def work() -> None:
+        receiver = PushReceiver()
+        await receiver.start()
+        with closing(made(tmp_path, receiver, 2)) as bench:
+            bench.live = False
+            items, _ = play(bench.agents, 50, 1)
+            first = items[0].event
+            receiver.refuses = {first.event_id}
+            others = [item for item in items if item.event.extension != first.extension]
+            async with bench.running() as outputs:
+                bench.take(outputs, batch(items))
+                await until(lambda: len(receiver.of("state")) == len(others))
+                await asyncio.sleep(60)
+                assert receiver.of("state", first.extension) == []
+                receiver.refuses = set()
+                await until(lambda: len(receiver.of("state")) == len(items))
+            right = [item.event.event_id for item in items if item.event.extension == first.extension]
+            assert [item["key"] for item in receiver.of("state", first.extension)] == right
+        await receiver.stop()
+
+    virtually(work)

@@ -105,6 +105,7 @@ class Receiver:
         self.share = share
         self.refuses: set[str] = set()
         self.down = False
+        self.delay = 0.0
         self.retry_after = ""
         self.requests = 0
         self.at: list[float] = []
@@ -131,6 +132,7 @@ class Receiver:
         body = await request.read()
         self.requests += 1
         self.at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.delay)
         if self.down:
             return web.Response(status=503, headers={"Retry-After": self.retry_after} if self.retry_after else {})
         fate = self.rng.random() / self.share if self.share else 1.0
@@ -272,7 +274,7 @@ class PushReceiver(Receiver):
             return web.Response(status=401)
         assert request.headers["Idempotency-Key"]
         items = json.loads(body)["items"]
-        if any(item.get("agent") in self.refuses for item in items):
+        if any({item.get("agent"), item["key"]} & self.refuses for item in items):
             return web.Response(status=422, text="unknown agent")
         for item in items:
             self.repeats += item["type"] == "state" and item["key"] in self.taken
