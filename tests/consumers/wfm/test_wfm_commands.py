@@ -160,7 +160,7 @@ def test_times_are_printed(config: Path, tmp_path: Path, capsys: pytest.CaptureF
         "final": True,
     }
     (day,) = (one for one in found if one["span"] == "day")
-    assert (day["seconds"]["talking"], day["final"]) == (3540.0, False)
+    assert (day["seconds"]["talking"], day["final"]) == (3539.5, False)
 
 
 def test_adherence_is_printed(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
