@@ -9,13 +9,16 @@ import structlog
 from streamer.config.outputs import Output
 from streamer.consumers.wfm.outputs.agents import Place
 
+TOLD = 3
+"""Requests in a row that fail before it is told."""
+
 
 class News:
     """Of one output."""
 
     def __init__(self, output: Output) -> None:
         self._log = structlog.get_logger("streamer").bind(output=output.name)
-        self.is_away = False
+        self._failed = 0
         self._refused: set[Place] = set()
         self._unmapped = 0
         self._withheld = False
@@ -24,18 +27,18 @@ class News:
             self._log.warning("states and key go over the network in plain text", remedy="use https, or a tunnel")
 
     def away(self, reason: str) -> None:
-        """Nothing can be sent."""
-        if not self.is_away:
+        """A request failed. One that fails now and then is no news: it is tried again."""
+        self._failed += 1
+        if self._failed == TOLD:
             self._log.warning(
                 "the receiver takes nothing", reason=reason, remedy="what waits is kept; see that it is up, and its key"
             )
-        self.is_away = True
 
     def back(self) -> None:
         """It has answered."""
-        if self.is_away:
+        if self._failed >= TOLD:
             self._log.info("the receiver is back")
-        self.is_away = False
+        self._failed = 0
 
     def refused(self, place: Place, reason: str) -> None:
         """It does not take this agent's."""
