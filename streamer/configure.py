@@ -12,13 +12,15 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from streamer.config import Cluster, Config, Feed, Gate, Http, Kafka, Outbox, Source, StateRetention, Tracing
 from streamer.config.audit import Audit
+from streamer.config.outputs import Output
 from streamer.config.registry import Registry
+from streamer.config.secrets import EVERY, SECRETS, Secrets, resolve
 from streamer.config.wfm import Wfm
 from streamer.errors import ConfigError
 
@@ -39,19 +41,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 SCALARS = tuple(name for name in Config.model_fields if name not in {*SECTIONS, "sources"})
 
-Secrets = Literal["kafka", "http", "registry", "sources"]
-SECRETS: Mapping[Secrets, tuple[str, ...]] = {
-    "kafka": ("sasl_plain_password",),
-    "http": ("token",),
-    "registry": ("password",),
-    "sources": ("accesskey", "token", "callback_secret"),
-}
-"""Keys that can also be given as `…_env` and `…_file`."""
-
-EVERY: tuple[Secrets, ...] = ("kafka", "http", "registry", "sources")
-
-UNUSED = "unused"
-"""Stands for a secret that the command at hand has no use for, so that it need not be there."""
+ONE: tuple[Secrets, ...] = ("kafka", "http", "registry")
+"""Sections with secrets that are one table each."""
 
 Origins = dict[tuple[str, ...], str]
 """Path of a key → where its value was given, if not in the file."""
@@ -92,12 +83,13 @@ def build(
     for dotted, value in (flags or {}).items():
         section, _, key = dotted.partition(".")
         _put(raw, section, key, value, f"--{key.replace('_', '-')}", origins)
-    sections: tuple[Secrets, ...] = ("kafka", "http", "registry")
-    for section in sections:
+    for section in ONE:
         for table in _tables([raw.get(section)]):
-            _secrets(table, section, env, f"{where}: {section}", needs)
+            resolve(table, section, env, f"{where}: {section}", needs)
     for source in _tables(raw.get("sources")):
-        _secrets(source, "sources", env, f"{where}: sources.{source.get('name', '?')}", needs)
+        resolve(source, "sources", env, f"{where}: sources.{source.get('name', '?')}", needs)
+    for output in _outputs(raw):
+        resolve(output, "outputs", env, f"{where}: wfm.outputs.{output.get('name', '?')}", needs)
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -158,7 +150,7 @@ def _variables(raw: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _named_variables(raw: Mapping[str, Any]) -> list[str]:
     """The variables that `…_env` keys name: they may be called anything."""
-    tables = [*_tables(raw.get("sources")), *_tables([raw.get(section) for section in SECRETS if section != "sources"])]
+    tables = [*_tables(raw.get("sources")), *_tables([raw.get(name) for name in ONE]), *_outputs(raw)]
     return [str(value) for table in tables for key, value in table.items() if key.endswith("_env")]
 
 
@@ -223,41 +215,8 @@ def _tables(value: object) -> list[dict[str, Any]]:
     return [cast(dict[str, Any], item) for item in items if isinstance(item, dict)]
 
 
-def _secrets(
-    table: dict[str, Any], section: Secrets, env: Mapping[str, str], place: str, needs: Collection[Secrets]
-) -> None:
-    for key in SECRETS[section]:
-        given = [k for k in (key, f"{key}_env", f"{key}_file") if table.get(k) is not None]
-        if len(given) > 1:
-            raise ConfigError(f"{place}: {' and '.join(given)} exclude each other", "keep one of them")
-        if given in ([f"{key}_env"], [f"{key}_file"]):
-            read = _from_env if given == [f"{key}_env"] else _from_file
-            table[key] = read(table[given[0]], env, f"{place}.{given[0]}") if section in needs else UNUSED
-
-
-def _from_env(value: object, env: Mapping[str, str], place: str) -> str:
-    variable = str(value)
-    if found := env.get(variable):
-        return found
-    # The secret itself is easily put there by mistake: only what looks like a variable's name is shown.
-    shown = variable if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", variable) else ""
-    raise ConfigError(
-        f"{place}: the variable {shown or 'that it names'} is not set",
-        f"export {shown}=…" if shown else "put the name of a variable there, and export that variable",
-    )
-
-
-def _from_file(value: object, _: Mapping[str, str], place: str) -> str:
-    text = str(value)
-    shown = text if text.startswith(("/", ".", "~")) else "that file"
-    try:
-        secret = Path(text).read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or "it is not text"
-        raise ConfigError(f"{place}: cannot read {shown}: {why}", "correct the path or its permissions") from None
-    if not secret:
-        raise ConfigError(f"{place}: {shown} is empty", "put the secret into it")
-    return secret
+def _outputs(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [output for wfm in _tables([raw.get("wfm")]) for output in _tables(wfm.get("outputs"))]
 
 
 def _readable(file: Path | None, place: str) -> None:
@@ -276,6 +235,8 @@ def _explained(error: ValidationError, raw: dict[str, Any], where: str, origins:
     if steps[:1] == ["sources"] and isinstance(raw.get("sources"), list) and len(steps) > 1:
         item = raw["sources"][int(steps[1])]
         steps[1] = str(cast(dict[str, Any], item).get("name", steps[1])) if isinstance(item, dict) else steps[1]
+    if steps[:2] == ["wfm", "outputs"] and len(steps) > 2:
+        steps[2] = str(_outputs(raw)[int(steps[2])].get("name", steps[2]))
     text = problem["msg"].removeprefix("Value error, ")
     if named := re.match(r"(\w+): ", text):
         steps, text = [*steps, named[1]], text[named.end() :]
@@ -296,4 +257,6 @@ def _explained(error: ValidationError, raw: dict[str, Any], where: str, origins:
 def _fields(steps: list[str]) -> Collection[str]:
     if len(steps) == 1:
         return Config.model_fields
+    if steps[:2] == ["wfm", "outputs"]:
+        return Output.model_fields
     return (Source if steps[0] == "sources" else SECTIONS.get(steps[0], Config)).model_fields

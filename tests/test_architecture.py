@@ -82,9 +82,10 @@ def importers(*names: str) -> set[str]:
     return {module for module, path in MODULES.items() if roots(path) & set(names)}
 
 
-def test_http_is_spoken_in_three_places() -> None:
-    """The vendor's client, our own pages, the simulator."""
-    allowed = {"streamer.vendor.client", "streamer.simulator.server", "streamer.simulator.callbacks"}
+def test_http_is_spoken_in_four_places() -> None:
+    """The vendor's client, our own pages, the simulator, what tells workforce management."""
+    simulator = {"streamer.simulator.server", "streamer.simulator.callbacks"}
+    allowed = {"streamer.vendor.client", "streamer.consumers.wfm.outputs.http", *simulator}
     found = importers("aiohttp", "aiohttp_sse")
     assert {module for module in found if part(module) != "web"} <= allowed
 

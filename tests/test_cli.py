@@ -14,7 +14,7 @@ from streamer.cli import main, parser
 from streamer.commands.lines import clean, event_line, state_line
 from tests.sample_records import example, examples
 
-COMMANDS = ("demo", "run", "check", "tail", "state", "simulate", "record", "replay", "schemas")
+COMMANDS = ("demo", "run", "check", "tail", "state", "simulate", "record", "replay", "schemas", "wfm", "audit")
 
 
 def code(*arguments: str) -> int:

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from streamer.cli.audit import add_audit
 from streamer.cli.common import configured, finish, seconds, url, within
+from streamer.cli.wfm import add_wfm
 from streamer.commands.lines import Output, clean
 from streamer.errors import StreamerError
 
@@ -112,6 +114,8 @@ def parser() -> argparse.ArgumentParser:
 
     p = add("schemas", _schemas, "print the published JSON Schemas", config=False)
     p.add_argument("--check", type=Path, metavar="DIR", help="check a directory of older ones for compatibility")
+    add_wfm(commands, _overrides)
+    add_audit(commands, _overrides)
     return top
 
 

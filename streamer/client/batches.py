@@ -31,7 +31,7 @@ class Interrupted(msgspec.Struct, frozen=True):
     reason: str
 
     def __str__(self) -> str:
-        return f"reading began anew: {self.reason}"
+        return f"reading was interrupted: {self.reason}"
 
 
 class Rebalanced(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.places import Assignments, Place, Start, places
 from streamer.client.records import AgentStateChanged, FeedStatus
 from streamer.client.sequences import Last, Repeat, check
-from streamer.client.session import Session, opened
+from streamer.client.session import Retry, Session, opened
 from streamer.config import Kafka
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
@@ -35,9 +35,6 @@ TURN = 1.0
 
 SETTLE = 8.0
 """Seconds that a rebalance waits for the batch in hand; the group waits for ten."""
-
-RETRY = (0.5, 10.0)
-"""First and longest wait before Kafka is tried again, in seconds."""
 
 
 def warn(finding: Finding) -> None:
@@ -150,21 +147,19 @@ class AgentEvents:
             await self.commit()
 
     async def _batches(self) -> AsyncGenerator[Batch]:
-        told, wait = "", RETRY[0]
+        retry = Retry()
         while True:
-            reason = ""
+            told: list[Interrupted] = []
             try:
                 async with aclosing(self._read()) as batches:
                     async for batch in batches:
-                        told, wait = "", RETRY[0]
+                        retry.succeeded()
                         yield batch
             except KafkaUnavailable as error:
-                reason = error.problem
-            if reason != told:
-                told = reason
-                yield self._batch([], [Interrupted(reason)], [], {})
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, RETRY[1])
+                told = retry.failed(error)
+            if told:
+                yield self._batch([], told, [], {})
+            await retry.rest()
 
     async def _read(self) -> AsyncGenerator[Batch]:
         """One session's batches."""
@@ -174,12 +169,12 @@ class AgentEvents:
             while True:
                 got = await events.look(IDLE)
                 told = await feeds.look(0)
-                findings = self._regrouped(group) if group is not None else []
-                items, numbers = self._taken(got, findings)
                 fresh, poison = self._feeds.take(record for records in told.values() for record in records)
-                findings += poison
                 await self._feeds.claim(events, fresh, list(self._places))
                 complete = await self._feeds.kept(events)
+                # Nothing that can fail may come between here and the batch: what is taken counts as given out.
+                findings = [*poison, *(self._regrouped(group) if group is not None else [])]
+                items, numbers = self._taken(got, findings)
                 if items or findings or fresh or complete or now() - turn >= TURN:
                     self._idle.clear()
                     yield self._batch(items, findings, fresh, numbers, complete)
@@ -250,9 +245,6 @@ class AgentEvents:
                         findings.append(event)
                     continue
                 key = f"{event.source}/{event.extension}"
-                if record.key != key.encode():
-                    findings.append(poisoned(record, f"its key is not {key}"))
-                    continue
                 found = check(numbers, key, event, partition, record.offset, whole=whole)
                 if record.offset < place.give:
                     continue
@@ -272,6 +264,10 @@ class AgentEvents:
             return poisoned(record, str(error))
         if event.type != "AgentStateChanged" or not event.schema_version.startswith("1."):
             return poisoned(record, f"it is {event.type[:80]!r} {event.schema_version[:20]!r}, not AgentStateChanged 1")
+        if not 0 < event.sequence < 2**63:
+            return poisoned(record, f"its sequence is {event.sequence}")
+        if record.key != f"{event.source}/{event.extension}".encode():
+            return poisoned(record, f"its key is not {event.source}/{event.extension}")
         return event
 
     def _batch(

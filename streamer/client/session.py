@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from streamer.client.batches import Interrupted
 from streamer.errors import KafkaUnavailable
 from streamer.kafka.connection import Connection
 
@@ -21,6 +22,9 @@ may stay open; a consumer of aiokafka's has been seen stuck for ever after a bro
 
 MOST = 250
 """Records in one look: more typed events do not fit into a processor's cache at once, and cost twice as much each."""
+
+RETRY = (0.5, 10.0)
+"""First and longest wait before Kafka is tried again, in seconds."""
 
 Ends = dict[TopicPartition, int]
 
@@ -69,6 +73,28 @@ class Session:
     async def position(self, tp: TopicPartition) -> int:
         """The offset that is read next."""
         return await self._connection.call(self.consumer.position(tp), "read a topic")
+
+
+class Retry:
+    """Waits between attempts to reach Kafka; of each interruption only the first failure is told."""
+
+    def __init__(self) -> None:
+        self._wait = RETRY[0]
+        self._told = False
+
+    def succeeded(self) -> None:
+        """Records can be read: what fails next is another interruption."""
+        self._wait, self._told = RETRY[0], False
+
+    def failed(self, error: KafkaUnavailable) -> list[Interrupted]:
+        """What is to be told of it."""
+        told, self._told = self._told, True
+        return [] if told else [Interrupted(error.problem)]
+
+    async def rest(self) -> None:
+        """Wait, the longer the more attempts have failed."""
+        await asyncio.sleep(self._wait)
+        self._wait = min(2 * self._wait, RETRY[1])
 
 
 @asynccontextmanager

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from streamer.client.batches import Finding, Interrupted, Poison
-from streamer.client.events import IDLE, RETRY, warn
+from streamer.client.batches import Finding, Poison
+from streamer.client.events import IDLE, warn
 from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.records import AgentState, FeedStatus
-from streamer.client.session import Session, opened
+from streamer.client.session import Retry, Session, opened
 from streamer.config import Kafka
 from streamer.errors import KafkaUnavailable
 from streamer.kafka import topics
@@ -105,18 +105,17 @@ class AgentTable:
         return is_live(self._feeds.statuses.get(source), self._now())
 
     async def _follow(self) -> None:
-        wait = RETRY[0]
+        retry = Retry()
         while True:
             try:
                 async with opened(self._connection) as session:
-                    await self._read(session)
+                    await self._read(session, retry)
             except KafkaUnavailable as error:
-                if wait == RETRY[0]:
-                    self._on_finding(Interrupted(error.problem))
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, RETRY[1]) if not self._complete.is_set() else RETRY[0]
+                for finding in retry.failed(error):
+                    self._on_finding(finding)
+            await retry.rest()
 
-    async def _read(self, session: Session) -> None:
+    async def _read(self, session: Session, retry: Retry) -> None:
         """Read everything anew: what was removed during a long interruption may have left no tombstone."""
         config, consumer = self._connection.config, session.consumer
         wanted = [config.state_topic, config.feed_topic]
@@ -138,6 +137,7 @@ class AgentTable:
                         self._take(record, None if complete else building)
             if not complete and await session.reached(ends):
                 complete = True
+                retry.succeeded()
                 self._replace(building)
 
     def _take(self, record: Any, building: dict[str, AgentState] | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from streamer.commands.recording import Recorder
 from streamer.config import Config, Source
-from streamer.configure import UNUSED
+from streamer.config.secrets import UNUSED
 from streamer.errors import ConfigError, VendorError
 from streamer.runtime.ports import Clock
 from streamer.vendor.client import Session, VendorClient, http_session, tls
@@ -30,6 +30,7 @@ def secrets_of(config: Config) -> tuple[str, ...]:
         found.append(secret(config.registry.password))
     for source in config.sources:
         found += [secret(source.accesskey), secret(source.token), secret(source.callback_secret)]
+    found += [secret(output.key) for output in (config.wfm.outputs if config.wfm else ())]
     return tuple(text for text in found if text not in ("", UNUSED))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -126,10 +126,16 @@ def _judge_one(name: str, topic: Topic | None, settings: Mapping[str, str]) -> F
 
 async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
     """Those of our topics that exist."""
-    there = await _counts(connection, admin, list(wanted(connection.config)))
+    there = await counts(connection, admin, list(wanted(connection.config)))
     if not there:
         return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+    configs = await described(connection, admin, there)
+    return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
+
+
+async def described(connection: Connection, admin: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The settings of topics that exist."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     answers: list[Any] = await connection.call(admin.describe_configs(resources), "describe topic settings")
     configs: dict[str, dict[str, str]] = {}
     for answer in answers:
@@ -137,7 +143,7 @@ async def describe(connection: Connection, admin: Any) -> dict[str, Topic]:
             if code != 0:
                 raise _refusal(connection, name, code, "describe the settings of")
             configs[name] = {entry[0]: entry[1] for entry in entries}
-    return {name: Topic(*counts, configs.get(name, {})) for name, counts in there.items()}
+    return configs
 
 
 async def existing(connection: Connection, names: Sequence[str]) -> set[str]:
@@ -145,7 +151,7 @@ async def existing(connection: Connection, names: Sequence[str]) -> set[str]:
     admin = connection.admin()
     await connection.start(admin)
     try:
-        return set(await _counts(connection, admin, names))
+        return set(await counts(connection, admin, names))
     finally:
         await connection.discard(admin)
 
@@ -159,7 +165,7 @@ async def require(connection: Connection, names: Sequence[str]) -> None:
         )
 
 
-async def _counts(connection: Connection, admin: Any, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+async def counts(connection: Connection, admin: Any, names: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Partitions and replicas of those topics that exist."""
     # The client's own call would have a broker that creates topics unasked create these.
     request = MetadataRequest(list(names), allow_auto_topic_creation=False)
@@ -225,8 +231,8 @@ async def ensure_slots(connection: Connection, topic: str, slots: int, *, create
     admin = connection.admin()
     await connection.start(admin)
     try:
-        while not (found := await _counts(connection, admin, [topic])) and create:
-            if await _created_slots(connection, admin, topic, slots):
+        while not (found := await counts(connection, admin, [topic])) and create:
+            if await created(connection, admin, topic, slots, SLOTS_SETTINGS):
                 return
             await asyncio.sleep(0.1)  # another instance made it, maybe with other slots: it is shown in a moment
     finally:
@@ -236,9 +242,10 @@ async def ensure_slots(connection: Connection, topic: str, slots: int, *, create
         raise TopicsWrong(f"topic {topic}: {wrong.text}", wrong.remedy)
 
 
-async def _created_slots(connection: Connection, admin: Any, topic: str, slots: int) -> bool:
+async def created(connection: Connection, admin: Any, topic: str, partitions: int, settings: Mapping[str, str]) -> bool:
+    """False if another instance has just made it."""
     replicas = min(3, len((await connection.call(admin.describe_cluster(), "describe the cluster"))["brokers"]))
-    new = NewTopic(topic, slots, replicas, topic_configs=SLOTS_SETTINGS)
+    new = NewTopic(topic, partitions, replicas, topic_configs=dict(settings))
     answer: Any = await connection.call(admin.create_topics([new]), "create topics")
     code: int = answer.topic_errors[0][1]
     if code in (0, errors.TopicAlreadyExistsError.errno):
@@ -267,7 +274,7 @@ async def inspect_slots(connection: Connection, topic: str, slots: int) -> Findi
     admin = connection.admin()
     await connection.start(admin)
     try:
-        return judge_slots(topic, await _counts(connection, admin, [topic]), slots)
+        return judge_slots(topic, await counts(connection, admin, [topic]), slots)
     finally:
         await connection.discard(admin)
 

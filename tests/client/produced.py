@@ -82,7 +82,10 @@ def sent(config: Kafka, *records: Record) -> list[Sent]:
 async def producing(config: Kafka, transactional_id: str | None = None) -> AsyncGenerator[Any]:
     """A started producer."""
     producer: Any = AIOKafkaProducer(
-        bootstrap_servers=config.bootstrap_servers, acks="all", transactional_id=transactional_id
+        bootstrap_servers=config.bootstrap_servers,
+        acks="all",
+        compression_type="lz4",
+        transactional_id=transactional_id,
     )
     await producer.start()
     try:

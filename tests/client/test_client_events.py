@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 
 from streamer.client import (
@@ -23,8 +24,9 @@ from streamer.client import (
     Rebalanced,
     Repeat,
 )
+from streamer.client.session import Ends, Session
 from streamer.config import Kafka
-from streamer.errors import TopicsWrong
+from streamer.errors import KafkaUnavailable, TopicsWrong
 from tests.client.produced import START, agent_state, event, feed, producing, sent, soon, written
 from tests.conftest import StartKafka, Topics
 from tests.topics import made, settings
@@ -106,6 +108,7 @@ async def test_gaps_repeats_lost_epochs_and_poison_are_found_and_pass(kafka: str
         (topics.events, b"floor/100009", sent(config, event("100001", 6))[0][2]),
         (topics.events, key, sent(config, agent_state("100001", 6))[0][2]),
         event("100001", 6, schema_version="2.0"),
+        event("100001", 2**63),
         event("100001", 6),
         event("100001", 1, epoch="6b039099"),
         event("100001", 2, "signed_out", epoch="6b039099"),
@@ -126,13 +129,13 @@ async def test_gaps_repeats_lost_epochs_and_poison_are_found_and_pass(kafka: str
     ]
     told = findings(found)
     poison = [one.offset for one in told if isinstance(one, Poison)]
-    assert poison == [4, 5, 6, 7, 8, 9]
+    assert poison == [4, 5, 6, 7, 8, 9, 10]
     lost = [(one.before.epoch, one.before.sequence, one.epoch) for one in told if isinstance(one, EpochLost)]
     assert lost == [("6b039010", 6, "6b039099")]
     assert [one for one in told if isinstance(one, Gap | Repeat)] == [
         Repeat("floor/100001/6b039010/2", 0, 2),
         Gap("floor/100001", "6b039010", 3, 4),
-        Repeat("floor/100001/6b039010/6", 0, 14),
+        Repeat("floor/100001/6b039010/6", 0, 15),
         Gap("floor/100002", "6b039010", 1, 2),
     ]
     assert len(told) == len(poison) + len(lost) + 4
@@ -320,3 +323,25 @@ async def test_a_restart_of_the_broker_loses_and_repeats_nothing(own_kafka: Star
                     break
     assert ids(seen) == [f"floor/100001/6b039010/{n}" for n in range(1, 7)]
     assert not [one for one in findings(seen) if not isinstance(one, Interrupted)]
+
+
+async def test_what_was_fetched_when_kafka_failed_is_given_out_afterwards(
+    kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events count as taken only once nothing can fail any more before they are handed over."""
+    config = await ready(kafka, topics)
+    await written(config, *(event("100001", n) for n in (1, 2, 3)), feed(at=START))
+    asked, truly = [0], Session.ends
+
+    async def failing(session: Session, partitions: Collection[TopicPartition]) -> Ends:
+        asked[0] += 1
+        if asked[0] == 1:
+            raise KafkaUnavailable("the broker has gone", "is it up?")
+        return await truly(session, partitions)
+
+    monkeypatch.setattr(Session, "ends", failing)
+    async with AgentEvents(config) as events:
+        found = await batches_until(events, lambda batches: any(batch.complete for batch in batches))
+    assert asked[0] > 1
+    assert ids(found) == [f"floor/100001/6b039010/{n}" for n in (1, 2, 3)]
+    assert findings(found) == [Interrupted("the broker has gone")]

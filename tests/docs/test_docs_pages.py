@@ -80,8 +80,9 @@ def test_every_command_shown_exists_with_its_options(command: str, capsys: pytes
     name, *arguments = ours(command)
     if re.fullmatch(r"[A-Z]+|…", name):
         return  # stands for any of them
+    inner = [word for word in arguments[:1] if re.fullmatch("[a-z]+", word)]  # `audit verify`
     with pytest.raises(SystemExit) as ended:
-        main([name, "--help"])
+        main([name, *inner, "--help"])
     assert ended.value.code == 0
     known = capsys.readouterr().out
     for option in (word for word in arguments if word.startswith("--")):

@@ -1,0 +1,78 @@
+"""One receiver of real-time states: what `[[wfm.outputs]]` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from streamer.config.section import Section
+from streamer.core.codes import State
+from streamer.units import Seconds, is_local, place
+
+CODE = 24
+"""Characters of a state code or reason at most: older receivers reject codes of more than 25, others cut reasons."""
+
+LOGGED_OFF = "LOGGED-OFF"
+"""The code of who is signed out, unless `states` has another one."""
+
+Text = Annotated[str, Field(min_length=1, max_length=CODE)]
+Signal = Literal["normal", "unavailable", "graceful_shutdown"]
+
+
+class Output(Section):
+    """A receiver. `agents` is a CSV file (source,extension,id); `states` maps our states to the receiver's codes,
+    `default` is the code of all others; `key` is its authentication key, for `push` a bearer token.
+
+    `refresh` and `timeout` in seconds. `max_items`: what waits for a `push` receiver that is away, at most.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,64}$")
+    kind: Literal["teleopti_json", "teleopti_soap", "push"]
+    url: str
+    key: SecretStr | None = None
+    key_env: str | None = None
+    key_file: Path | None = None
+    source_id: str = "1"
+    agents: Annotated[Path, BeforeValidator(place)]
+    states: dict[str, Text] = Field(default={})
+    default: Text = "UNKNOWN"
+    reasons: dict[str, Text] = Field(default={})
+    feeds: dict[Signal, str] = Field(default={})
+    refresh: Seconds = 900.0
+    timeout: Seconds = 10.0
+    ca_file: Path | None = None
+    max_items: Annotated[int, Field(ge=1000)] = 200_000
+
+    @property
+    def plain(self) -> bool:
+        """Do key and states go over the network in plain text?"""
+        parts = urlsplit(self.url)
+        return parts.scheme == "http" and not is_local(parts.hostname or "")
+
+    def code(self, state: str) -> str:
+        """The receiver's code for a state of ours, also for one that we do not know yet."""
+        return self.states.get(state, LOGGED_OFF if state == "signed_out" else self.default)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Output:
+        try:
+            parts = urlsplit(self.url)
+            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            found = False
+        else:
+            if parts.username or parts.password:
+                raise ValueError("url: must hold no password; use key_env or key_file")
+        if not found:
+            raise ValueError("url: must be http://host:port or https://host:port")
+        if self.kind == "push" and self.plain:
+            raise ValueError("url: must be https, or this machine: states and key would go in plain text")
+        if self.kind != "push" and self.key is None:
+            raise ValueError("key: missing, and the receiver needs it (or key_env, or key_file)")
+        for name, table in (("states", self.states), ("reasons", self.reasons)):
+            if wrong := sorted(table.keys() - set(get_args(State))):
+                raise ValueError(f"{name}: {wrong[0]!r} is none of our states: {', '.join(get_args(State))}")
+        return self

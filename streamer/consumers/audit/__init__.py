@@ -1,0 +1,1 @@
+"""The audit trail: every event once, chained, signed, and able to prove it."""

@@ -1,0 +1,1 @@
+"""Workforce management: the interval ledger, what is computed from it, and its exports."""
