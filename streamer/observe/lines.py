@@ -67,6 +67,7 @@ LEAST_LEVELS = {
     "aiokafka.conn": logging.INFO,  # below that it writes out every request, and one of them holds the password
     "aiohttp.access": logging.DEBUG,
     "asyncio": logging.WARNING,
+    **dict.fromkeys(("httpcore", "httpcore2", "httpx", "httpx2"), logging.INFO),  # a registry's; below that, headers
     "opentelemetry": logging.DEBUG,
     "urllib3": logging.DEBUG,
 }
