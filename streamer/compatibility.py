@@ -277,11 +277,9 @@ def _type(schema: Schema) -> str:
 
 def _values(schema: Schema) -> frozenset[str] | None:
     """The values that `const` or `enum` allow, as JSON (in which 1 and true differ); None where any is."""
-    if "const" in schema:
-        return frozenset([json.dumps(schema["const"], sort_keys=True)])
-    if "enum" in schema:
-        return frozenset(json.dumps(value, sort_keys=True) for value in schema["enum"])
-    return None
+    lists = [[schema["const"]] if "const" in schema else None, schema.get("enum")]
+    found = [{json.dumps(value, sort_keys=True) for value in given} for given in lists if given is not None]
+    return frozenset(found[0].intersection(*found[1:])) if found else None
 
 
 def _listed(values: frozenset[str]) -> str:

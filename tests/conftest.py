@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import pytest
@@ -15,6 +16,7 @@ from tests.kafka_container import KafkaContainer
 from tests.kafka_distribution import KafkaUnobtainable
 from tests.kafka_readiness import KafkaStartFailed, wait_until_ready
 from tests.kafka_server import KafkaServer
+from tests.node_packages import NodeUnobtainable, obtain
 from tests.registry_server import RegistryServer, RegistryStartFailed
 
 ADDRESS_VARIABLE = "STREAMER_TEST_KAFKA"
@@ -171,6 +173,15 @@ def registry(request: pytest.FixtureRequest) -> Iterator[str]:
         without(request.config, "tools", str(error))
     yield address
     server.close()
+
+
+@pytest.fixture(scope="session")
+def node_modules(request: pytest.FixtureRequest) -> Path:
+    """The folder with npm's packages that tests use."""
+    try:
+        return obtain()
+    except NodeUnobtainable as error:
+        without(request.config, "tools", str(error))
 
 
 @pytest.fixture

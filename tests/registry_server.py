@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.kafka_distribution import KafkaUnobtainable, java_and_cache, run_maven
+from tests.kafka_distribution import KafkaUnobtainable, cache_home, find_java, run_maven
 from tests.kafka_readiness import free_port
 
 VERSION = "3.0.9"
@@ -32,8 +32,8 @@ class RegistryServer:
 
     def start(self) -> str:
         """Its address, once it answers."""
-        java, cache = java_and_cache()
-        home = cache / "streamer-test-registry" / VERSION
+        java = find_java()
+        home = cache_home() / "streamer-test-registry" / VERSION
         if not home.is_dir():
             _fetch(home, java)
         (jar,) = home.glob("*-runner.jar")

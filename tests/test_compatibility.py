@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -83,6 +84,49 @@ def test_field_of_another_type_is_found_both_ways(name: str, field: str):
     for found in (compare(old, new), compare(new, old)):
         assert any(f": {field}" in f and "readers of the older schema" in f for f in found)
         assert any(f": {field}" in f and "records already written" in f for f in found)
+
+
+def children(part: Any) -> list[tuple[str | int, Any]]:
+    """Keys and values of an object or a list."""
+    if isinstance(part, dict):
+        return list(cast(dict[str | int, Any], part).items())
+    return list(enumerate(cast(list[Any], part))) if isinstance(part, list) else []
+
+
+def fields(part: Any, *steps: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Where every field of a record is described, however deep; rules about fields are not."""
+    for key, value in children(part):
+        if key in ("properties", "$defs"):
+            for name, inner in children(value):
+                if key == "properties":
+                    yield (*steps, key, name)
+                yield from fields(inner, *steps, key, name)
+        elif key in ("items", "anyOf") or isinstance(key, int):
+            yield from fields(value, *steps, key)
+
+
+DEEP = [(name, steps) for name in schemas.names() for steps in fields(schemas.load(name))]
+
+
+@pytest.mark.parametrize(("name", "steps"), DEEP)
+def test_removing_any_field_is_found_by_its_name(name: str, steps: tuple[str | int, ...]):
+    """At whatever depth, and whether it was required or not."""
+    field = str(steps[-1])
+
+    def edit(schema: Schema) -> None:
+        holder = at(schema, *steps[:-2])
+        del holder["properties"][field]
+        holder["required"] = [other for other in holder.get("required", []) if other != field]
+
+    found = compare(*edited(name, edit))
+    assert any(re.search(rf"[ .]{field}\b.*readers of the older schema do not expect that", f) for f in found)
+
+
+@pytest.mark.parametrize(("name", "steps"), DEEP)
+def test_narrowing_any_field_is_found_by_its_name(name: str, steps: tuple[str | int, ...]):
+    """At whatever depth; what is written may not have been allowed for a part of the readers."""
+    found = compare(*edited(name, added({"enum": ["narrower"]}, *steps)))
+    assert any(re.search(rf"[ .]{steps[-1]}\b.*records already written may break that", f) for f in found)
 
 
 @pytest.mark.parametrize(
@@ -198,13 +242,6 @@ LATER = ("allOf", 0, "else", "properties", "sequence")
 def test_change_deep_in_the_event_is_found(edit: Edit, finding: str):
     """Changes in definitions, items, alternatives and rules are named by the path in the record."""
     assert any(f.startswith(f"AgentStateChanged: {finding}") for f in compare(*edited(EVENT, edit)))
-
-
-def children(part: Any) -> list[tuple[str | int, Any]]:
-    """Keys and values of an object or a list."""
-    if isinstance(part, dict):
-        return list(cast(dict[str | int, Any], part).items())
-    return list(enumerate(cast(list[Any], part))) if isinstance(part, list) else []
 
 
 def keywords(part: Any, *steps: str | int) -> Iterator[tuple[str | int, ...]]:

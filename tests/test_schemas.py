@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -209,3 +212,46 @@ def test_missing_empty_and_false_directories_are_configuration_errors(tmp_path: 
         schemas.check_directory(tmp_path)
     with pytest.raises(ConfigError, match=r"cannot read the directory .*: Not a directory"):
         schemas.check_directory(Path(__file__))
+
+
+def released(tmp_path: Path, name: str, edit: Callable[[Record], object]) -> subprocess.CompletedProcess[str]:
+    """`streamer schemas --check` over all versions, in a copy of the project that has one more: a newest, edited."""
+    root = Path(__file__).parent.parent
+    for part in ("streamer", "schemas"):
+        shutil.copytree(root / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    schema = schemas.load(name)
+    edit(schema)
+    (tmp_path / "schemas" / f"{name}-1.10.json").write_text(orjson.dumps(schema).decode())
+    command = [sys.executable, "-m", "streamer", "schemas", "--check", "schemas"]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_every_published_version_goes_together_with_the_newest_of_its_family():
+    """The files are all kept, so that a release is checked against each of them."""
+    assert schemas.check_directory(Path(__file__).parent.parent / "schemas") == []
+
+
+def test_a_release_with_a_new_optional_field_passes_the_check(tmp_path: Path):
+    """And the command says so."""
+    done = released(tmp_path, "agent-state-changed", put("properties.mood", {"type": "string"}))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "compatible with every schema in schemas\n", "")
+
+
+def without_basis(schema: Record) -> None:
+    """A field taken away."""
+    del schema["properties"]["basis"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (without_basis, "basis: was removed; readers of the older schema do not expect that"),
+        (put("properties.groups.maxItems", 9), "groups: maxItems changed from absent to 9; records already written"),
+    ],
+)
+def test_a_release_that_breaks_a_reader_fails_the_check(tmp_path: Path, edit: Callable[[Record], object], words: str):
+    """Exit code 1; each finding names the older file, the record and the field."""
+    done = released(tmp_path, "agent-state-changed", edit)
+    assert done.returncode == 1
+    assert f"agent-state-changed-1.0.json: AgentStateChanged: {words}" in done.stdout
+    assert "incompatible changes; make the field optional, or raise schema_version" in done.stderr

@@ -94,7 +94,7 @@ def generated() -> str:
     body = cast(str, text).partition("\n\n")[2].replace("\nModel: TypeAlias = Any\n", "")
     body = re.sub(r"Annotated\[(\w+), Meta\([^)]*\)\]", r"\1", body).replace("Meta, ", "")
     body = re.sub(r"from typing import .*\n\n", "\n", body).replace("(Struct):", "(Struct, frozen=True, gc=False):")
-    return HEAD + "\n\n" + re.sub(r'"""\n    (.*)\n    """', r'"""\1"""', body)
+    return HEAD + "\n\n" + re.sub(r'"""\n    (.*)\n    """', r'"""\1"""', body).rstrip() + "\n"
 
 
 if __name__ == "__main__":

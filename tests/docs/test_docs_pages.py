@@ -16,7 +16,7 @@ from tests.docs import events_page
 from tests.docs.pages import PAGES, ROOT, Block, anchors, blocks, commands, links, ours, prose, spans
 from tests.validation import validate
 
-LANGUAGES = {"sh", "console", "python", "toml", "json", ""}
+LANGUAGES = {"sh", "console", "python", "toml", "json", "typescript", "xml", "java", ""}
 """Of a block; one without a language is a picture."""
 
 
