@@ -19,10 +19,11 @@ from streamer.client.batches import Batch
 from streamer.config import Kafka
 from streamer.consumers.wfm.service import follow
 from streamer.consumers.wfm.store import Store, read
-from tests.client.produced import Sent, feed, written
+from tests.client.produced import Sent, feed, soon, written
 from tests.commands.shell import Process
 from tests.conftest import Topics
 from tests.consumers.wfm.histories import Telephone, at, batch, ms
+from tests.consumers.wfm.wfm_receivers import KEY, PushReceiver
 from tests.topics import create_ours, settings
 
 COMPLETE = 3600.0
@@ -53,13 +54,23 @@ def run(config: Path) -> Process:
 
 
 async def test_from_events_to_an_export(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    """Killed and begun anew, it goes on where it was; SIGTERM ends it well; the export has each interval once."""
+    """Killed and begun anew, it goes on where it was; SIGTERM ends it well; the export has each interval once, and a
+    receiver that was away in the first life is told everything in the second."""
     section = settings(kafka, topics)
     await asyncio.to_thread(create_ours, section)
     keys = ("bootstrap_servers", "events_topic", "state_topic", "feed_topic", "rejected_topic")
     lines = [f'{key} = "{getattr(section, key)}"' for key in keys]
     config = tmp_path / "wfm.toml"
-    config.write_text("\n".join(["[kafka]", *lines, "[wfm]", f'path = "{tmp_path}/wfm.db"']))
+    receiver = PushReceiver()
+    receiver.down = True
+    await receiver.start()
+    agents = tmp_path / "agents.csv"
+    agents.write_text("source,extension,id\nfloor,100001,ann\nfloor,100002,bob\n")
+    output = (
+        f'name = "planner"\nkind = "push"\nurl = "http://127.0.0.1:{receiver.port}"\nagents = "{agents}"\nkey = "{KEY}"'
+    )
+    wfm = ["[wfm]", f'path = "{tmp_path}/wfm.db"', "[[wfm.outputs]]", output]
+    config.write_text("\n".join(["[kafka]", *lines, *wfm]))
     ann, bob = Telephone("100001", "Ann"), Telephone("100002", "Bob")
     first = [ann.first("available", 0), bob.first("idle", 1), ann.to("ringing", 10)]
     await written(section, *records(section, first), feed(at=at(60), confirmed=30.0))
@@ -67,15 +78,26 @@ async def test_from_events_to_an_export(kafka: str, topics: Topics, tmp_path: Pa
         await asyncio.to_thread(process.until, "2026-11-23T02:00:30.000Z")
         process.signal(signal.SIGKILL)
         await asyncio.to_thread(process.end)
+    assert receiver.requests > 0
+    receiver.down = False
     bob.to("available", 20)
     later = [ann.to("talking", 14), bob.to("paused", 50), ann.to("available", 45)]
     await written(section, *records(section, later), feed(at=at(60), confirmed=55.0))
     with run(config) as process:
         await asyncio.to_thread(process.until, "2026-11-23T02:00:55.000Z")
+        await soon(lambda: len(receiver.of("state")) == 6)
         process.signal(signal.SIGTERM)
         done = await asyncio.to_thread(process.end)
+    await receiver.stop()
     assert done.code == 0
     assert "Traceback" not in done.text
+    assert [item["state"] for item in receiver.of("state", "100001")] == [
+        "available",
+        "ringing",
+        "talking",
+        "available",
+    ]
+    assert [item["sequence"] for item in receiver.of("state", "100002")] == [1, 3]
     assert "floor/100002: number 2 is missing" in done.text
     out = tmp_path / "day.csv"
     assert main(["wfm", "export", "--config", str(config), "--day", "2026-11-23", "--out", str(out)]) == 0
