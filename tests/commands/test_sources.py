@@ -6,21 +6,24 @@ from streamer.commands.sources import secrets_of
 from streamer.config import Config
 from streamer.configure import build
 
-SECRETS = {"accesskey", "callback_secret", "sasl_plain_password", "ssl_password", "token"}
+SECRETS = {"accesskey", "callback_secret", "key", "password", "sasl_plain_password", "ssl_password", "token"}
 
 
 def test_every_secret_of_the_configuration_is_known_to_the_log() -> None:
     """So that a line never holds one: a key that is added to the configuration must be added there."""
     source = {"name": "floor", "url": "http://127.0.0.1:1", "appid": "a"}
+    output = {"name": "t", "kind": "teleopti_json", "url": "http://127.0.0.1:1", "agents": "a.csv", "key": "secret-8"}
     config = build(
         {
             "kafka": {"sasl_plain_password": "secret-1", "ssl_password": "secret-2"},
             "http": {"token": "secret-3"},
             "sources": [{**source, "accesskey": "secret-4", "token": "secret-5", "callback_secret": "secret-6"}],
+            "registry": {"url": "http://127.0.0.1:1", "user": "u", "password": "secret-7"},
+            "wfm": {"path": "w.db", "outputs": [output]},
         },
         {},
     )
-    assert sorted(secrets_of(config)) == [f"secret-{number}" for number in range(1, 7)]
+    assert sorted(secrets_of(config)) == [f"secret-{number}" for number in range(1, 9)]
     sections = Config.model_json_schema()["$defs"]
     assert {key for section in sections for key in secret_fields(section)} == SECRETS
 

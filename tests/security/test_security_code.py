@@ -20,6 +20,9 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml", "subprocess", "ctypes", "xml", "telnetlib"}
 """Read foreign bytes as code or objects, or start programs."""
 
+REFUSES = {"consumers/wfm/outputs/teleopti_soap.py": ["xml.etree"]}
+"""SOAP is XML: an answer with a document type, and so with entities, is refused there before it is parsed."""
+
 CALLS = {"eval", "exec", "compile", "__import__", "import_module", "system", "popen", "execv", "spawnv", "mktemp"}
 
 NAMES = {"CERT_NONE", "_create_unverified_context", "PROTOCOL_TLSv1", "PROTOCOL_SSLv23", "TLSVersion"}
@@ -53,7 +56,7 @@ def forbidden(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_foreign_bytes_become_code_and_no_certificate_goes_unasked(path: Path) -> None:
     """Neither evaluation nor unpickling nor programs; TLS is never told to look away."""
-    assert list(forbidden(path)) == []
+    assert list(forbidden(path)) == REFUSES.get(str(path.relative_to(ROOT)), [])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
 import os
@@ -107,13 +106,14 @@ def utc(when: datetime) -> str:
 
 def _parquet(rows: Sequence[dict[str, Any]], file: IO[bytes]) -> None:
     try:
-        # Neither has types.
-        pa: Any = importlib.import_module("pyarrow")
-        parquet: Any = importlib.import_module("pyarrow.parquet")
+        import pyarrow
+        from pyarrow import parquet
     except ModuleNotFoundError:
         raise ConfigError(
             "Parquet needs pyarrow, which is not installed", "pip install 'streamer[consumers]'"
         ) from None
+    pa: Any = pyarrow  # neither has types
+    pq: Any = parquet
     kinds: dict[str, Any] = {
         **dict.fromkeys(COLUMNS, pa.string()),
         **dict.fromkeys(("opened", "revision", "closed"), pa.int64()),
@@ -122,7 +122,7 @@ def _parquet(rows: Sequence[dict[str, Any]], file: IO[bytes]) -> None:
         "groups": pa.list_(pa.string()),
     }
     schema = pa.schema([(name, kinds[name]) for name in COLUMNS])
-    parquet.write_table(pa.Table.from_pylist(list(rows), schema), file)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), file)
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
