@@ -20,6 +20,7 @@ from streamer.client.places import Assignments, Place, Start, places
 from streamer.client.records import AgentStateChanged, FeedStatus
 from streamer.client.sequences import Last, Repeat, check
 from streamer.client.session import Retry, Session, opened
+from streamer.client.session import check as check_place
 from streamer.config import Kafka
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
@@ -52,7 +53,8 @@ class AgentEvents:
     extension, as kept with the positions. on_finding: gets gaps, repeats, lost epochs, damaged records, interruptions
     and rebalances as they are found; without it each is a warning in the log.
 
-    A Kafka that is away is waited for. KafkaRefused: wrong log-in or rights. TopicsWrong: there is no such topic.
+    A Kafka that is away is waited for. KafkaRefused: wrong log-in or rights. TopicsWrong: there is no such topic, or it
+    was made anew since the positions were kept: going on would leave out what is there now.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class AgentEvents:
         self._positions: dict[int, int] = dict(start) if isinstance(start, Mapping) else {}
         self._places: Mapping[TopicPartition, Place] = {}
         self._given: dict[int, int] = {}
+        self._next: dict[int, int] = {}
         self._decoder = msgspec.json.Decoder(AgentStateChanged)
         self._idle = asyncio.Event()
         self._session: Session | None = None
@@ -213,6 +216,7 @@ class AgentEvents:
         self._places = dict(found)
         self._positions = {tp.partition: place.give for tp, place in found.items()}
         self._given = dict(self._positions)
+        self._next = {tp.partition: place.read for tp, place in found.items()}
 
     def _regrouped(self, group: Assignments) -> list[Finding]:
         """Take over what the group's last rebalance gave us; what others had meanwhile is known no more."""
@@ -236,6 +240,9 @@ class AgentEvents:
             if place is None:  # revoked, or not yet placed: it will be read again by whoever has it
                 continue
             partition = tp.partition
+            # Where its offset is out of range aiokafka begins at the beginning.
+            check_place(tp, self._next[partition], records[0].offset)
+            self._next[partition] = records[-1].offset + 1
             numbers = self._numbers.setdefault(partition if self._group else None, {})
             whole = place.whole or self._handed
             for record in records:

@@ -67,7 +67,7 @@ class Feeds:
         new = [status for status in fresh if status.source not in self._claims and status.confirmed_until]
         if not new:
             return
-        ends = await session.ends(partitions)
+        ends = await session.checked(await session.ends(partitions))
         for status in new:
             if status.confirmed_until is not None:
                 self._claims[status.source] = (status.confirmed_until, ends)

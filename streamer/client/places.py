@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from streamer.client.session import Ends, Session
-from streamer.errors import KafkaError, KafkaUnavailable
+from streamer.client.session import Ends, Session, check
+from streamer.errors import KafkaError
 from streamer.kafka.connection import Connection
 
 Start = Literal["beginning", "end"] | datetime | Mapping[int, int]
@@ -48,6 +48,9 @@ async def places(
         return {tp: Place(first, first, first == 0) for tp, first in firsts.items()}
     known: Mapping[int, int] = start if isinstance(start, Mapping) else {}
     firsts = {tp: known.get(tp.partition, begins[tp]) for tp in partitions}
+    ends = await session.ends(partitions) if known else {}
+    for tp, end in ends.items():
+        check(tp, firsts[tp], end)
     return {tp: Place(first, first, first == 0) for tp, first in firsts.items()}
 
 
@@ -58,9 +61,11 @@ async def recalled(
     consumer = session.consumer
     found = await places(connection, session, partitions, start)
     begins: Ends = await connection.call(consumer.beginning_offsets(partitions), "ask for a topic's beginning")
+    ends = await session.ends(partitions)
     for tp in partitions:
         offset = await connection.call(consumer.committed(tp), "ask for the group's offset")
         if offset is not None:
+            check(tp, offset, ends[tp])
             back = max(begins[tp], min(offset, offset - RECALL))
             found[tp] = Place(back, max(offset, begins[tp]), back == 0)
     return found
@@ -105,4 +110,4 @@ class Assignments(ConsumerRebalanceListener):
     def check(self) -> None:
         """Raise what went wrong in the background."""
         if self.failure is not None:
-            raise KafkaUnavailable(self.failure.problem, self.failure.remedy) from self.failure
+            raise self.failure

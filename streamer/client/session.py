@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from streamer.client.batches import Interrupted
-from streamer.errors import KafkaUnavailable
+from streamer.errors import KafkaError, KafkaUnavailable, TopicsWrong
 from streamer.kafka.connection import Connection
 
 WATCH = 10.0
@@ -27,6 +27,16 @@ RETRY = (0.5, 10.0)
 """First and longest wait before Kafka is tried again, in seconds."""
 
 Ends = dict[TopicPartition, int]
+
+
+def check(tp: TopicPartition, position: int, end: int) -> None:
+    """TopicsWrong if a partition ends, or goes on, before a position that was read to: it holds something else now."""
+    if position > end:
+        raise TopicsWrong(
+            f"topic {tp.topic}[{tp.partition}] stands at offset {end}, and {position} was reached before: "
+            "it was deleted and made anew, or has lost records",
+            "keep what was made of it as it was, and begin anew beside that",
+        )
 
 
 class Session:
@@ -48,7 +58,7 @@ class Session:
         elif now - max(self._progress_at, self._asked_at) >= WATCH:
             self._asked_at = now
             partitions = self.consumer.assignment()
-            if await self.reached(await self.ends(partitions)):
+            if await self.reached(await self.checked(await self.ends(partitions))):
                 self._progress_at = now
             elif now - self._progress_at >= STUCK:
                 raise KafkaUnavailable(
@@ -59,16 +69,22 @@ class Session:
 
     async def ends(self, partitions: Collection[TopicPartition]) -> Ends:
         """Where the partitions end, open transactions included."""
-        call = self._asking.end_offsets(list(partitions))
-        return await self._connection.call(call, "ask for a topic's end") if partitions else {}
+        if not partitions:
+            return {}
+        return await self._connection.call(self._asking.end_offsets(list(partitions)), "ask for a topic's end")
 
     async def reached(self, ends: Ends) -> bool:
         """Has all that lies before `ends` been returned? Partitions that are not ours any more count as read."""
-        ours = self.consumer.assignment()
-        for tp in ours & ends.keys():
+        for tp in self.consumer.assignment() & ends.keys():
             if ends[tp] > 0 and await self.position(tp) < ends[tp]:
                 return False
         return True
+
+    async def checked(self, ends: Ends) -> Ends:
+        """`ends`; TopicsWrong if a partition ends before what was read of it: then it is not the same topic."""
+        for tp in self.consumer.assignment() & ends.keys():
+            check(tp, await self.position(tp), ends[tp])
+        return ends
 
     async def position(self, tp: TopicPartition) -> int:
         """The offset that is read next."""
@@ -86,7 +102,7 @@ class Retry:
         """Records can be read: what fails next is another interruption."""
         self._wait, self._told = RETRY[0], False
 
-    def failed(self, error: KafkaUnavailable) -> list[Interrupted]:
+    def failed(self, error: KafkaError) -> list[Interrupted]:
         """What is to be told of it."""
         told, self._told = self._told, True
         return [] if told else [Interrupted(error.problem)]

@@ -16,7 +16,7 @@ from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.records import AgentState, FeedStatus
 from streamer.client.session import Retry, Session, opened
 from streamer.config import Kafka
-from streamer.errors import KafkaUnavailable
+from streamer.errors import KafkaUnavailable, TopicsWrong
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
 from streamer.kafka.framing import body
@@ -33,8 +33,8 @@ class AgentTable:
     event of its own, also for those that an interruption hid. on_finding: gets damaged records and interruptions;
     without it they are warnings in the log.
 
-    A Kafka that is away is waited for; meanwhile no source is live. KafkaRefused, TopicsWrong: raised on entering, or
-    on leaving if it came later.
+    A Kafka that is away is waited for; meanwhile no source is live. So are topics that are deleted later: made anew,
+    they are read anew. TopicsWrong, KafkaRefused: raised on entering; KafkaRefused on leaving, if it came later.
     """
 
     def __init__(
@@ -110,7 +110,9 @@ class AgentTable:
             try:
                 async with opened(self._connection) as session:
                     await self._read(session, retry)
-            except KafkaUnavailable as error:
+            except (KafkaUnavailable, TopicsWrong) as error:
+                if isinstance(error, TopicsWrong) and not self._complete.is_set():
+                    raise
                 for finding in retry.failed(error):
                     self._on_finding(finding)
             await retry.rest()

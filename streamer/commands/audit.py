@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,7 @@ async def run(config: Config) -> None:
     """Write until told to stop."""
     with installed():
         from streamer.consumers.audit.checkpoints import private_key
+        from streamer.consumers.audit.folder import REMEDY
         from streamer.consumers.audit.store import Store
         from streamer.consumers.audit.writer import Writer
     audit, log = section(config), structlog.get_logger("streamer")
@@ -80,12 +82,16 @@ async def run(config: Config) -> None:
             return
         store = Store(audit.path, ready.result(), config.kafka.events_topic, create=True)
         try:
+            store.belongs_to(key)
             writer = Writer(store, key, audit.checkpoint_interval, connection, audit.topic, lambda: datetime.now(UTC))
+            await writer.compare()
             start = store.positions or "beginning"
             async with AgentEvents(config.kafka, start=start, numbers=store.numbers) as events:
                 log.info("writing the audit trail", path=str(audit.path), entries=store.count)
                 await _until(stopping, writer, events, log.warning)
             await _finish(writer, config.shutdown_timeout)
+        except sqlite3.Error as error:
+            raise CheckFailed(f"audit.path: the trail in {audit.path} cannot be used: {error}", REMEDY) from None
         finally:
             stopping.cancel()
             store.close()
@@ -140,10 +146,12 @@ async def verify(config: Config, out: Output, public_key: Path | None, *, offlin
     if not offline:
         anchors = await anchor.published(Connection(config.kafka, client_id="streamer-audit"), audit.topic)
     report = verify.verify(audit.path, key, anchors)
-    if json:
-        out.write(msgspec.json.encode(report))
-    else:
-        _print(out, report)
+    with suppress(BrokenPipeError):  # who reads no further still gets the verdict as exit code
+        if json:
+            out.write(msgspec.json.encode(report))
+        else:
+            _print(out, report)
+        out.file.flush()
     if not report.ok:
         count = report.integrity.count + report.completeness.count
         raise CheckFailed(f"the audit trail is not in order: {count} findings", "see docs/audit.md for what each means")

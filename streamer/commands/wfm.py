@@ -70,9 +70,9 @@ def export_day(config: Config, out: Output, day: date, path: Path) -> None:
 def times_of(config: Config, out: Output, day: date, *, agent: str | None, json: bool) -> None:
     """Print the time in state of each 15 minutes and of the day."""
     intervals, complete, span = _day(config, day)
-    chosen = [one for one in intervals if agent in (None, one.name)]
+    chosen = [one for one in intervals if agent in (None, one.name, one.extension)]
     if agent is not None and not chosen:
-        raise ConfigError(f"--agent: nothing is known of {agent!r} on {day}", "write the name as the events do")
+        raise ConfigError(f"--agent: nothing is known of {agent!r} on {day}", "give the events' name, or the extension")
     for one in times(chosen, complete, [*quarters(span), span]):
         whole = (one.start, one.end) == span
         if json:

@@ -70,6 +70,9 @@ class Output(Section):
             raise ValueError("url: must be http://host:port or https://host:port")
         if self.kind == "push" and self.plain:
             raise ValueError("url: must be https, or this machine: states and key would go in plain text")
+        secret = self.key.get_secret_value() if self.key else "given"
+        if not secret.strip() or not secret.isprintable():
+            raise ValueError("key: must be one line of printable characters")
         if self.kind != "push" and self.key is None:
             raise ValueError("key: missing, and the receiver needs it (or key_env, or key_file)")
         for name, table in (("states", self.states), ("reasons", self.reasons)):

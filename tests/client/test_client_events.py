@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streamer.client import (
     AgentEvents,
@@ -23,6 +24,7 @@ from streamer.client import (
     Poison,
     Rebalanced,
     Repeat,
+    session,
 )
 from streamer.client.session import Ends, Session
 from streamer.config import Kafka
@@ -345,3 +347,47 @@ async def test_what_was_fetched_when_kafka_failed_is_given_out_afterwards(
     assert asked[0] > 1
     assert ids(found) == [f"floor/100001/6b039010/{n}" for n in (1, 2, 3)]
     assert findings(found) == [Interrupted("the broker has gone")]
+
+
+async def test_positions_that_the_topic_has_not_reached_end_the_reading(kafka: str, topics: Topics) -> None:
+    """They are of a topic that was made anew: to go on would be to miss what is there, and to call it complete."""
+    config = await ready(kafka, topics, partitions=1)
+    await written(config, event("100001", 1), feed(at=START))
+    with pytest.raises(TopicsWrong, match=r"stands at offset 1, and 7 was reached before: it was deleted and made"):
+        await read_while(AgentEvents(config, start={0: 7}), lambda _: asyncio.sleep(0))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_topic_made_anew_ends_the_reading(
+    kafka: str, topics: Topics, monkeypatch: pytest.MonkeyPatch, grouped: bool
+) -> None:
+    """While it is read: nothing is called complete that is not."""
+    monkeypatch.setattr(session, "WATCH", 0.5)
+    config = await ready(kafka, topics, partitions=1)
+    await written(config, *(event("100001", n) for n in (1, 2, 3)), feed(at=START))
+    events = AgentEvents(config, group=topics.group if grouped else None)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    anew = False
+
+    async def replace(batch: Batch) -> None:
+        nonlocal anew
+        assert not (anew and batch.complete)
+        if len(batch.items) == 3:
+            await events.commit()
+            await admin.delete_topics([topics.events])
+            await made(kafka, NewTopic(topics.events, 1, 1))
+            await written(config, event("100001", 4), feed(at=START + timedelta(seconds=5)))
+            anew = True
+
+    with pytest.raises(TopicsWrong, match=topics.events):
+        await read_while(events, replace)
+    assert anew
+    await admin.close()
+
+
+async def read_while(events: AgentEvents, work: Callable[[Batch], Awaitable[None]]) -> None:
+    """Work on batches until reading ends by itself."""
+    async with asyncio.timeout(60), events, aclosing(events.batches()) as batches:
+        async for batch in batches:
+            await work(batch)

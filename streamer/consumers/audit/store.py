@@ -87,6 +87,14 @@ class Store:
         last = newest[1] if newest else None
         return any(head.new for head in self._signed(last).values()) or self._complete() != (last and last.complete)
 
+    def belongs_to(self, key: Ed25519PrivateKey) -> None:
+        """ConfigError if what is here was signed with another key."""
+        newest = self._newest()
+        if newest is not None and opened(newest[0], key.public_key()) is None:
+            raise ConfigError(
+                f"audit.signing_key: the trail in {self.folder} is signed with another key", "give the one that it has"
+            )
+
     def append(self, batch: Batch, now: int) -> int:
         """Write a batch, all of it or nothing; `now` in unix ms. How many entries it made."""
         with self._transaction():
@@ -112,8 +120,6 @@ class Store:
         """Seal `days` and sign what there is now, as one: a crash leaves all as it was."""
         newest = self._newest()
         before, last = newest if newest else (None, None)
-        if before is not None and opened(before, key.public_key()) is None:
-            raise CheckFailed(f"audit.path: {self.folder} is signed with another key", "sign it with the same one")
         number = last.number + 1 if last else 1
         # A file that a crash left behind, not yet entered, is written anew under the same name.
         with understood(self.folder):
@@ -137,6 +143,11 @@ class Store:
             made = sign(key, body)
             row = (number, made.body, made.signature)
             self._db.execute("INSERT INTO checkpoints VALUES (?, ?, ?, 0)", row)
+
+    def holds(self, number: int, checkpoint: Checkpoint) -> bool:
+        """Is this checkpoint one of the store's?"""
+        rows = self._db.execute("SELECT body, signature FROM checkpoints WHERE number = ?", (number,)).fetchall()
+        return rows == [(checkpoint.body, checkpoint.signature)]
 
     def unpublished(self) -> list[tuple[int, Checkpoint]]:
         """Checkpoints that the topic does not have yet, in order."""

@@ -10,9 +10,9 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from streamer.client import Batch
-from streamer.consumers.audit.checkpoints import packed
+from streamer.consumers.audit.checkpoints import opened, packed, unpacked
 from streamer.consumers.audit.store import Store
-from streamer.errors import KafkaUnavailable
+from streamer.errors import CheckFailed, KafkaUnavailable
 from streamer.kafka import anchor
 from streamer.kafka.connection import Connection
 
@@ -41,6 +41,26 @@ class Writer:
         self._now = now
         self._looked = self._signed = -math.inf
         self._news = asyncio.Event()
+        self._end: int | None = None
+
+    async def compare(self) -> None:
+        """CheckFailed if the topic has a checkpoint of this trail that the store has not: another copy of it is
+        written, or this one is older than what was published."""
+        end = await anchor.end(self._connection, self._topic)
+        if end == self._end:
+            return
+        for record in await anchor.published(self._connection, self._topic):
+            checkpoint = unpacked(record)
+            body = opened(checkpoint, self._key.public_key()) if checkpoint else None
+            if checkpoint is None or body is None or body.store != self._store.store:
+                continue
+            if not self._store.holds(body.number, checkpoint):
+                raise CheckFailed(
+                    f"topic {self._topic} has a checkpoint {body.number} of this trail that is not in "
+                    f"{self._store.folder}: that is an older copy, or another copy is written",
+                    "go on with the copy that has them all, or begin a new trail: another folder, a new key",
+                )
+        self._end = end
 
     async def write(self, batches: AsyncIterator[Batch]) -> None:
         """Every batch, for ever."""
@@ -86,9 +106,11 @@ class Writer:
 
     async def _publish(self) -> None:
         while waiting := self._store.unpublished()[:100]:
+            await self.compare()
             records = [packed(checkpoint) for _, checkpoint in waiting]
             await anchor.publish(self._connection, self._topic, self._store.store, records)
             self._store.published(waiting[-1][0])
+            self._end = (self._end or 0) + len(records)
 
     async def finish(self) -> None:
         """The last checkpoint, and out with it; KafkaError if that must wait for the next start."""

@@ -65,6 +65,11 @@ def test_a_writer_killed_again_and_again_writes_each_event_once(
     assert code == 1
     assert "it was put back or cut" in out
     assert "not in order" in err
+    # An alarm reads the exit code, also where it reads only the first line.
+    command = f"{sys.executable} -m streamer audit verify --config {config} | head -1; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).returncode == 1
+    code, _, err = run(capsys, "audit", "run", "--config", config)
+    assert (code, "that is an older copy, or another copy is written" in err) == (1, True)
 
 
 def test_wrong_usage_is_told_with_its_remedy(

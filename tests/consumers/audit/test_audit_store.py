@@ -141,8 +141,9 @@ def test_one_process_writes(trail: Trail, store: Store) -> None:
         trail.open()
     store.append(batch([item(record("1001", 1, DAY), 0, 0)]), NOW)
     store.checkpoint(trail.key, DAY)
-    with pytest.raises(CheckFailed, match="another key"):
-        store.checkpoint(Ed25519PrivateKey.generate(), DAY)
+    store.belongs_to(trail.key)
+    with pytest.raises(ConfigError, match="another key"):
+        store.belongs_to(Ed25519PrivateKey.generate())
     store.close()
     with pytest.raises(ConfigError, match="is the trail of topic agent-state-changed"):
         Store(trail.folder, "cluster-1", "another")
