@@ -42,8 +42,8 @@ async def ensure(connection: Connection, topic: str) -> str:
 async def publish(connection: Connection, topic: str, key: str, records: Sequence[bytes]) -> None:
     """Append records, in order; KafkaError if any of them may not be there."""
     producer = connection.producer(None, 0)
-    await connection.start(producer)
     try:
+        await connection.start(producer)
         for record in records:
             await connection.call(producer.send_and_wait(topic, record, key.encode()), f"write {topic}")
     finally:
