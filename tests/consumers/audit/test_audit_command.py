@@ -70,6 +70,12 @@ def test_a_writer_killed_again_and_again_writes_each_event_once(
     assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).returncode == 1
     code, _, err = run(capsys, "audit", "run", "--config", config)
     assert (code, "that is an older copy, or another copy is written" in err) == (1, True)
+    with (tmp_path / "trail" / INDEX).open("r+b") as index:
+        index.seek(4096)
+        index.write(b"\xff" * 100_000)
+    code, _, err = run(capsys, "audit", "run", "--config", config)
+    assert code == 1
+    assert "cannot be used" in err
 
 
 def test_wrong_usage_is_told_with_its_remedy(

@@ -50,6 +50,8 @@ def test_the_key_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
         ({"key": None, "key_env": "NOT_SET"}, ["wfm.outputs.desk.key_env", "NOT_SET is not set"]),
         ({"key": None, "kind": "teleopti_json"}, ["streamer.toml", "wfm.outputs.desk.key: missing"]),
         ({"key": None, "kind": "teleopti_soap"}, ["wfm.outputs.desk.key: missing"]),
+        ({"key": "s3cret\nX-Evil: 1"}, ["wfm.outputs.desk.key: must be one line of printable characters"]),
+        ({"key": " "}, ["wfm.outputs.desk.key: must be one line of printable characters"]),
         ({"url": "http://wfm.example.com"}, ["wfm.outputs.desk.url", "https"]),
         ({"url": "https://me:s3cret@wfm"}, ["wfm.outputs.desk.url", "no password"]),
         ({"url": "wfm.example.com"}, ["wfm.outputs.desk.url", "http://host:port"]),
