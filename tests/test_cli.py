@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import orjson
 import pytest
 from rich.console import Console
 
@@ -147,3 +151,21 @@ def test_names_cannot_paint_the_terminal(name: str) -> None:
         assert "\x1b[2J" not in line
         assert "\x1b]" not in line
         assert "\u202e" not in line
+
+
+def test_a_verdict_is_the_exit_code_also_where_nobody_reads_it(tmp_path: Path) -> None:
+    """A reader that has gone, as `head` does, turns no failed check into a good one."""
+    schema = schemas.load("agent-state")
+    schema["properties"]["agent"] = {"type": "integer"}
+    (tmp_path / "agent-state-1.0.json").write_bytes(orjson.dumps(schema))
+    config = tmp_path / "streamer.toml"
+    source = 'name = "floor"\nurl = "http://127.0.0.1:1"\ntoken = "t"'
+    config.write_text(f'[kafka]\nbootstrap_servers = "127.0.0.1:1"\n[[sources]]\n{source}\n')
+    for command in (["schemas", "--check", str(tmp_path)], ["check", "--config", str(config)]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as out:
+            done = subprocess.run(
+                [sys.executable, "-m", "streamer", *command], stdout=out, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (1, False, False)

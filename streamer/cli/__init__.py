@@ -12,16 +12,14 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from streamer.cli.audit import add_audit
-from streamer.cli.common import configured, finish, seconds, url, within
+from streamer.cli.common import adding, configured, finish, overrides, seconds, url, within
 from streamer.cli.wfm import add_wfm
 from streamer.commands.lines import Output, clean
 from streamer.errors import StreamerError
-
-Command = Callable[[argparse.Namespace, Output], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1  # commands for which an interruption is the usual end handle it themselves
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does: that is no error, but nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        out.silence()
         return 0
 
 
@@ -62,14 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Command, text: str, *, config: bool = True) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(command=command)
-        if config:
-            made.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
-            _overrides(made)
-        return made
-
+    add = adding(commands)
     p = add("demo", _demo, "everything on one machine, nothing to install", config=False)
     p.add_argument("--agents", type=within(1, 100_000), default=40, metavar="N")
     p.add_argument("--duration", type=seconds, metavar="S", help="seconds; until Ctrl-C without it")
@@ -110,19 +101,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--config", type=Path, metavar="FILE", help="for time zones, codes and the gate's settings")
     p.add_argument("--json", action="store_true", help="one event a line and nothing else")
     p.add_argument("--state", action="store_true", help="what every extension is in at the end, not the events")
-    _overrides(p)
+    overrides(p)
 
     p = add("schemas", _schemas, "print the published JSON Schemas", config=False)
     p.add_argument("--check", type=Path, metavar="DIR", help="check a directory of older ones for compatibility")
-    add_wfm(commands, _overrides)
-    add_audit(commands, _overrides)
+    add_wfm(commands)
+    add_audit(commands)
     return top
-
-
-def _overrides(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="instead of kafka.bootstrap_servers")
-    made.add_argument("--listen", metavar="HOST:PORT", help="instead of http.listen")
-    made.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
 def _faults_help() -> str:
@@ -219,8 +204,9 @@ def _schemas(parsed: argparse.Namespace, out: Output) -> int:
             out.file.write(schemas.text(name).rstrip() + "\n")
         return 0
     if findings := schemas.check_directory(parsed.check):
-        for finding in findings:
-            out.print(finding)
+        with out.to_the_end():
+            for finding in findings:
+                out.print(finding)
         raise CheckFailed(f"{len(findings)} incompatible changes", "make the field optional, or raise schema_version")
     out.print(f"compatible with every schema in {parsed.check}")
     return 0

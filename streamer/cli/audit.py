@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from streamer.cli.common import configured, finish
+from streamer.cli.common import configured, finish, inner
 from streamer.commands.lines import Output
 
-Overrides = Callable[[argparse.ArgumentParser], None]
 
-
-def add_audit(commands: Any, overrides: Overrides) -> None:
-    """Add `audit` and its commands; argparse has no public name for what `add_subparsers` makes."""
-    text = "an audit trail of every event: write it, prove it, ask it"
-    top = commands.add_parser("audit", help=text, description=text)
-    inner = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Callable[[argparse.Namespace, Output], int], text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = inner.add_parser(name, help=text, description=text)
-        made.set_defaults(command=command)
-        if name != "keygen":
-            made.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
-            overrides(made)
-        return made
-
-    p = add("keygen", _keygen, "make a pair of keys: FILE to sign with, FILE.pub to verify with")
+def add_audit(commands: Any) -> None:
+    """Add `audit` and its commands."""
+    add = inner(commands, "audit", "an audit trail of every event: write it, prove it, ask it")
+    p = add("keygen", _keygen, "make a pair of keys: FILE to sign with, FILE.pub to verify with", config=False)
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="never overwritten")
     add("run", _run, "write every event to the store, until interrupted")
     p = add("verify", _verify, "recompute everything: is it unchanged, is it complete? exit code 1 if not")

@@ -7,11 +7,48 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from streamer.commands.lines import Output
 from streamer.config import Config
 from streamer.configure import EVERY, Secrets, load
+
+Command = Callable[[argparse.Namespace, Output], int]
+
+
+class Add(Protocol):
+    """Adds a command; one with `config` reads a configuration."""
+
+    def __call__(self, name: str, command: Command, text: str, *, config: bool = True) -> argparse.ArgumentParser: ...
+
+
+def adding(commands: Any) -> Add:
+    """How commands are added to what `add_subparsers` makes; argparse has no public name for that."""
+
+    def add(name: str, command: Command, text: str, *, config: bool = True) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(command=command)
+        if config:
+            made.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
+            overrides(made)
+        return made
+
+    return add
+
+
+def inner(commands: Any, name: str, text: str) -> Add:
+    """A command that has commands of its own."""
+    made = commands.add_parser(name, help=text, description=text)
+    return adding(made.add_subparsers(required=True, metavar="COMMAND"))
+
+
+def overrides(made: argparse.ArgumentParser) -> None:
+    """What the command line may say instead of the configuration."""
+    made.add_argument("--bootstrap-servers", metavar="HOST:PORT", help="instead of kafka.bootstrap_servers")
+    made.add_argument("--listen", metavar="HOST:PORT", help="instead of http.listen")
+    made.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
 def within(low: int, high: int) -> Callable[[str], int]:

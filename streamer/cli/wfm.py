@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from streamer.cli.common import configured, finish
+from streamer.cli.common import configured, finish, inner
 from streamer.commands.lines import Output
 
-Overrides = Callable[[argparse.ArgumentParser], None]
 
-
-def add_wfm(commands: Any, overrides: Overrides) -> None:
-    """Add `wfm` and its commands; argparse has no public name for what `add_subparsers` makes."""
-    text = "who was in which state from when to when, for workforce management"
-    top = commands.add_parser("wfm", help=text, description=text)
-    inner = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Callable[[argparse.Namespace, Output], int], text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = inner.add_parser(name, help=text, description=text)
-        made.set_defaults(command=command)
-        made.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML configuration")
-        overrides(made)
-        if name != "run":
-            made.add_argument("--day", type=day, required=True, metavar="YYYY-MM-DD", help="a day of wfm.timezone")
-        return made
-
+def add_wfm(commands: Any) -> None:
+    """Add `wfm` and its commands."""
+    add = inner(commands, "wfm", "who was in which state from when to when, for workforce management")
     add("run", _run, "keep the interval ledger, until interrupted")
     p = add("export", _export, "write the intervals of a day to a file")
+    _day(p)
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="that ends in .csv or .parquet")
     p = add("times", _times, "time in state per agent and 15 minutes")
-    p.add_argument("--agent", metavar="A", help="this one only: a name, or an extension without one")
+    _day(p)
+    p.add_argument("--agent", metavar="A", help="this one only: a name, or an extension")
     p.add_argument("--json", action="store_true", help="one object a line, for programs")
     p = add("adherence", _adherence, "compare what was with a schedule")
+    _day(p)
     p.add_argument("--schedule", type=Path, required=True, metavar="FILE", help="CSV: agent,start,end,activity")
     p.add_argument("--json", action="store_true", help="one object a line, for programs")
+
+
+def _day(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--day", type=day, required=True, metavar="YYYY-MM-DD", help="a day of wfm.timezone")
 
 
 def day(text: str) -> date:

@@ -52,8 +52,9 @@ async def check(config: Config, out: Output, where: str) -> None:
         lines.append(_outbox(config.outbox.path))
     vendor, kafka, registry = await asyncio.gather(_vendor(config), _kafka(config), _registry(config))
     lines += [*vendor, *kafka, *registry]
-    for line in lines:
-        _print(out, line)
+    with out.to_the_end():
+        for line in lines:
+            _print(out, line)
     failed = sum(line.verdict == "failed" for line in lines)
     if failed:
         raise CheckFailed(f"{failed} of {len(lines)} checks failed")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -79,6 +82,19 @@ class Output(Console):
     def on_broken_pipe(self) -> None:
         """Raise, where the base class would end the process from within."""
         raise BrokenPipeError
+
+    def silence(self) -> None:
+        """Nobody reads any more: what is still buffered or written goes nowhere, also at the interpreter's end."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    @contextmanager
+    def to_the_end(self) -> Generator[None]:
+        """For what an exit code follows from: who reads no further, as `head` does, still gets that."""
+        try:
+            yield
+            self.file.flush()
+        except BrokenPipeError:
+            self.silence()
 
     def write(self, line: bytes) -> None:
         """A line of JSON, as it is; on a terminal with what could paint it as JSON's escapes, which mean the same."""
