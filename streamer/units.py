@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 
@@ -32,6 +33,21 @@ def split_address(text: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
+
+
+def check_url(text: str, instead: str, form: str = "host:port") -> str:
+    """A URL of HTTP, as it is; ValueError if it is none, or holds a password: `instead` says where that belongs."""
+    try:
+        parts = urlsplit(text)
+        found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        found = False
+    else:
+        if parts.username or parts.password:
+            raise ValueError(f"must hold no password; {instead}")
+    if not found:
+        raise ValueError(f"must be http://{form} or https://{form}")
+    return text
 
 
 def is_local(host: str) -> bool:

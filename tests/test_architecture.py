@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "core": {"errors"},
     "units": set[str](),
+    "tasks": set[str](),
     "config": {"errors", "core", "units"},
     "configure": {"errors", "core", "config"},
     "compatibility": {"errors"},
@@ -24,10 +25,10 @@ MAY_IMPORT = {
     "vendor": {"errors", "core", "config", "units"},
     "kafka": {"errors", "core", "config", "units", "compatibility", "schemas"},
     "observe": {"errors", "core", "config"},
-    "runtime": {"errors", "core", "config", "vendor", "kafka", "observe"},
+    "runtime": {"errors", "tasks", "core", "config", "vendor", "kafka", "observe"},
     "web": {"errors", "core", "config", "units", "vendor", "kafka", "observe", "runtime"},
     "client": {"errors", "core", "config", "kafka"},
-    "consumers": {"errors", "config", "units", "kafka", "client"},
+    "consumers": {"errors", "tasks", "config", "units", "kafka", "client"},
     "simulator": {"errors"},
 }
 """Part → the other parts that it may import. `cli`, `commands` and `__main__` stand above all of them."""

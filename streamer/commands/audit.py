@@ -21,6 +21,7 @@ from streamer.config.audit import Audit
 from streamer.errors import CheckFailed, ConfigError, KafkaUnavailable
 from streamer.kafka import anchor
 from streamer.kafka.connection import Connection
+from streamer.tasks import ended, unless
 
 if TYPE_CHECKING:
     from streamer.consumers.audit.report import Report, Verdict
@@ -74,13 +75,10 @@ async def run(config: Config) -> None:
     key = private_key(audit.signing_key)
     connection = Connection(config.kafka, client_id="streamer-audit")
     with stopping_on_signals() as stop:
-        stopping = asyncio.create_task(stop.wait())
-        ready = asyncio.create_task(_cluster(connection, audit.topic, log.warning))
-        await asyncio.wait([stopping, ready], return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
-            ready.cancel()
+        cluster = await unless(stop, _cluster(connection, audit.topic, log.warning))
+        if cluster is None:
             return
-        store = Store(audit.path, ready.result(), config.kafka.events_topic, create=True)
+        store = Store(audit.path, cluster.result(), config.kafka.events_topic, create=True)
         try:
             store.belongs_to(key)
             writer = Writer(store, key, audit.checkpoint_interval, connection, audit.topic, lambda: datetime.now(UTC))
@@ -88,12 +86,11 @@ async def run(config: Config) -> None:
             start = store.positions or "beginning"
             async with AgentEvents(config.kafka, start=start, numbers=store.numbers) as events:
                 log.info("writing the audit trail", path=str(audit.path), entries=store.count)
-                await _until(stopping, writer, events, log.warning)
+                await unless(stop, _work(writer, events, log.warning))
             await _finish(writer, config.shutdown_timeout)
         except sqlite3.Error as error:
             raise CheckFailed(f"audit.path: the trail in {audit.path} cannot be used: {error}", REMEDY) from None
         finally:
-            stopping.cancel()
             store.close()
 
 
@@ -109,18 +106,15 @@ async def _cluster(connection: Connection, topic: str, warn: Warn) -> str:
             await asyncio.sleep(MISSING)
 
 
-async def _until(stopping: asyncio.Task[bool], writer: Writer, events: AgentEvents, warn: Warn) -> None:
+async def _work(writer: Writer, events: AgentEvents, warn: Warn) -> None:
     def tell(problem: str) -> None:
         warn("checkpoints are not published: " + problem if problem else "checkpoints are published again")
 
     work = [asyncio.create_task(writer.write(events.batches())), asyncio.create_task(writer.publish(tell))]
-    await asyncio.wait([stopping, *work], return_when=asyncio.FIRST_COMPLETED)
-    ended = [task for task in work if task.done()]
-    for task in work:
-        task.cancel()
-    await asyncio.wait(work)
-    for task in ended:
-        task.result()
+    try:
+        await asyncio.gather(*work)
+    finally:
+        await ended(work)
 
 
 async def _finish(writer: Writer, patience: float) -> None:

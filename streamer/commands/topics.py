@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from streamer.config import Config
 from streamer.core import wire
 from streamer.kafka.connection import Connection
 from streamer.kafka.reader import follow, states
+from streamer.tasks import unless
 
 
 async def tail(
@@ -32,14 +32,7 @@ async def tail(
                     out.file.flush()
 
     with stopping_on_signals() as stop:
-        working = asyncio.create_task(work())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-        for task in (working, stopping):
-            task.cancel()
-        await asyncio.wait([working, stopping])
-        if not working.cancelled():
-            working.result()
+        await unless(stop, work())
 
 
 async def state(config: Config, out: Output, *, json: bool) -> None:

@@ -19,7 +19,7 @@ from streamer.config.section import Section
 from streamer.config.wfm import Wfm
 from streamer.core.codes import MAPPABLE, State
 from streamer.core.model import SECOND, Settings
-from streamer.units import Addresses, Bytes, Code, Seconds, is_local, place, split_address
+from streamer.units import Addresses, Bytes, Code, Seconds, check_url, is_local, place, split_address
 
 SLOTS = 32
 """Slots where no number is given: fixed, so that two deployments on the same topics fence each other."""
@@ -214,17 +214,7 @@ class Tracing(Section):
     @field_validator("endpoint")
     @classmethod
     def _leads_somewhere(cls, text: str | None) -> str | None:
-        try:
-            parts = urlsplit(text or "http://nowhere")
-            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            found = False
-        else:
-            if parts.username or parts.password:
-                raise ValueError("must hold no password; OTEL_EXPORTER_OTLP_HEADERS in the environment can")
-        if not found:
-            raise ValueError("must be http://host:port or https://host:port")
-        return text
+        return text and check_url(text, "OTEL_EXPORTER_OTLP_HEADERS in the environment can")
 
 
 class Cluster(Section):

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from streamer.config.section import Section
 from streamer.core.codes import State
-from streamer.units import Seconds, is_local, place
+from streamer.units import Seconds, check_url, is_local, place
 
 CODE = 24
 """Characters of a state code or reason at most: older receivers reject codes of more than 25, others cut reasons."""
@@ -46,6 +46,11 @@ class Output(Section):
     ca_file: Path | None = None
     max_items: Annotated[int, Field(ge=1000)] = 200_000
 
+    @field_validator("url")
+    @classmethod
+    def _leads_somewhere(cls, text: str) -> str:
+        return check_url(text, "use key_env or key_file")
+
     @property
     def plain(self) -> bool:
         """Do key and states go over the network in plain text?"""
@@ -58,16 +63,6 @@ class Output(Section):
 
     @model_validator(mode="after")
     def _sensible(self) -> Output:
-        try:
-            parts = urlsplit(self.url)
-            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            found = False
-        else:
-            if parts.username or parts.password:
-                raise ValueError("url: must hold no password; use key_env or key_file")
-        if not found:
-            raise ValueError("url: must be http://host:port or https://host:port")
         if self.kind == "push" and self.plain:
             raise ValueError("url: must be https, or this machine: states and key would go in plain text")
         secret = self.key.get_secret_value() if self.key else "given"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
 
 from streamer.config.section import Section
+from streamer.units import check_url
 
 
 class Registry(Section):
@@ -29,17 +29,7 @@ class Registry(Section):
     @field_validator("url")
     @classmethod
     def _leads_somewhere(cls, text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            found = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            found = False
-        else:
-            if parts.username or parts.password:
-                raise ValueError("must hold no password; use user with password_env or password_file")
-        if not found:
-            raise ValueError("must be http://host:port/path or https://host:port/path")
-        return text
+        return check_url(text, "use user with password_env or password_file", "host:port/path")
 
     @model_validator(mode="after")
     def _logs_in(self) -> Registry:

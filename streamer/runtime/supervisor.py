@@ -27,9 +27,9 @@ from streamer.runtime.journal import Journal
 from streamer.runtime.outbox import Room
 from streamer.runtime.ports import UNTRACED, Clock, Membership, Observer, Store, Tracer, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP
-from streamer.runtime.tasks import ended, unless
 from streamer.runtime.tenure import Tenure, World
 from streamer.runtime.watchdog import watch
+from streamer.tasks import ended, unless
 from streamer.vendor.budget import backoff
 
 AGAIN = 2.0

@@ -25,7 +25,7 @@ from streamer.runtime.outbox import Room
 from streamer.runtime.poller import Poller
 from streamer.runtime.ports import Clock, Observer, Store, Tracer, Vendors
 from streamer.runtime.publisher import RETRY_BASE, RETRY_CAP, Away, Publisher
-from streamer.runtime.tasks import ended
+from streamer.tasks import ended
 from streamer.vendor.budget import backoff
 
 T = TypeVar("T")

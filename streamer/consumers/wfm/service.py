@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
 
 from streamer.client import AgentEvents, Batch, Finding
 from streamer.config import Kafka
 from streamer.consumers.wfm.store import Store
+from streamer.tasks import unless
 
 
 class Outputs(Protocol):
@@ -44,7 +45,8 @@ async def follow(
 
         async def work() -> None:
             async with aclosing(events.batches()) as batches:
-                while (batch := await _unless(stop, anext(batches))) is not None:
+                while (found := await unless(stop, anext(batches))) is not None:
+                    batch = found.result()
                     await asyncio.to_thread(store.keep, batch, *takers)
                     for finding in batch.findings:
                         on_finding(finding)
@@ -58,15 +60,3 @@ async def follow(
                     sending.cancel()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
-
-
-async def _unless(stop: asyncio.Event, wanted: Awaitable[Batch]) -> Batch | None:
-    """What is awaited, or None once `stop` is set."""
-    getting, stopping = asyncio.ensure_future(wanted), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait([getting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        return getting.result() if getting.done() and not stop.is_set() else None
-    finally:
-        for task in (getting, stopping):
-            task.cancel()
-        await asyncio.wait([getting, stopping])

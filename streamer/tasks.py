@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -14,14 +16,15 @@ async def ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
-    """Wait for `work`; False if `stop` comes first, and then it is cancelled."""
+async def unless(stop: asyncio.Event, work: Awaitable[T]) -> asyncio.Future[T] | None:
+    """Wait for `work`: what holds its result; None if `stop` comes first, and then it is cancelled."""
     task, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return task.done()
+        if not task.done():
+            return None
+        task.result()
+        return task
     finally:
         task.cancel()
         stopping.cancel()
