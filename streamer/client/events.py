@@ -19,8 +19,7 @@ from streamer.client.feeds import Feeds, Now, is_live, poisoned, utc_now
 from streamer.client.places import Assignments, Place, Start, places
 from streamer.client.records import AgentStateChanged, FeedStatus
 from streamer.client.sequences import Last, Repeat, check
-from streamer.client.session import Retry, Session, opened
-from streamer.client.session import check as check_place
+from streamer.client.session import Retry, Session, opened, same_topic
 from streamer.config import Kafka
 from streamer.errors import KafkaError, KafkaUnavailable
 from streamer.kafka import topics
@@ -241,17 +240,18 @@ class AgentEvents:
                 continue
             partition = tp.partition
             # Where its offset is out of range aiokafka begins at the beginning.
-            check_place(tp, self._next[partition], records[0].offset)
+            same_topic(tp, self._next[partition], records[0].offset)
             self._next[partition] = records[-1].offset + 1
             numbers = self._numbers.setdefault(partition if self._group else None, {})
             whole = place.whole or self._handed
             for record in records:
-                event = self._read_event(record)
+                value = body(record.value or b"")
+                event = self._read_event(record, value)
                 if isinstance(event, Poison):
                     if record.offset >= place.give:
                         findings.append(event)
                     continue
-                key = f"{event.source}/{event.extension}"
+                key = record.key.decode()
                 found = check(numbers, key, event, partition, record.offset, whole=whole)
                 if record.offset < place.give:
                     continue
@@ -259,14 +259,14 @@ class AgentEvents:
                     findings.append(found)
                     if type(found) is Repeat:
                         continue
-                items.append(Item(event, body(record.value), partition, record.offset, record.timestamp))
+                items.append(Item(event, value, partition, record.offset, record.timestamp))
                 touched[key] = numbers[key]
             self._positions[partition] = max(place.give, records[-1].offset + 1)
         return items, touched
 
-    def _read_event(self, record: Any) -> AgentStateChanged | Poison:
+    def _read_event(self, record: Any, value: bytes) -> AgentStateChanged | Poison:
         try:
-            event = self._decoder.decode(body(record.value or b""))
+            event = self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return poisoned(record, str(error))
         if event.type != "AgentStateChanged" or not event.schema_version.startswith("1."):

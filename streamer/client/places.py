@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from streamer.client.session import Ends, Session, check
+from streamer.client.session import Ends, Session, same_topic
 from streamer.errors import KafkaError
 from streamer.kafka.connection import Connection
 
@@ -30,45 +30,45 @@ class Place(msgspec.Struct, frozen=True):
 
 
 async def places(
-    connection: Connection, session: Session, partitions: Sequence[TopicPartition], start: Start
+    connection: Connection,
+    session: Session,
+    partitions: Sequence[TopicPartition],
+    start: Start,
+    *,
+    grouped: bool = False,
 ) -> dict[TopicPartition, Place]:
-    """Where to begin without a group's offset."""
+    """Where to begin; in a group at its offsets, and what came shortly before is looked at for its numbers.
+
+    TopicsWrong where a partition ends before that: it is not the same topic.
+    """
     consumer = session.consumer
     begins: Ends = await connection.call(consumer.beginning_offsets(partitions), "ask for a topic's beginning")
-    if start == "end":
-        ends: Ends = await connection.call(consumer.end_offsets(partitions), "ask for a topic's end")
-        return {tp: Place(end, end, False) for tp, end in ends.items()}
-    if isinstance(start, datetime):
-        since = dict.fromkeys(partitions, int(start.timestamp() * 1000))
-        ends = await connection.call(consumer.end_offsets(partitions), "ask for a topic's end")
-        found: Mapping[TopicPartition, Any] = await connection.call(
-            consumer.offsets_for_times(since), "ask for a moment's offset"
-        )
-        firsts = {tp: hit.offset if (hit := found.get(tp)) else ends[tp] for tp in partitions}
-        return {tp: Place(first, first, first == 0) for tp, first in firsts.items()}
-    known: Mapping[int, int] = start if isinstance(start, Mapping) else {}
-    firsts = {tp: known.get(tp.partition, begins[tp]) for tp in partitions}
-    ends = await session.ends(partitions) if known else {}
-    for tp, end in ends.items():
-        check(tp, firsts[tp], end)
-    return {tp: Place(first, first, first == 0) for tp, first in firsts.items()}
-
-
-async def recalled(
-    connection: Connection, session: Session, partitions: Sequence[TopicPartition], start: Start
-) -> dict[TopicPartition, Place]:
-    """Where to begin in a group: at its offsets, and what came shortly before is looked at for its numbers."""
-    consumer = session.consumer
-    found = await places(connection, session, partitions, start)
-    begins: Ends = await connection.call(consumer.beginning_offsets(partitions), "ask for a topic's beginning")
-    ends = await session.ends(partitions)
-    for tp in partitions:
-        offset = await connection.call(consumer.committed(tp), "ask for the group's offset")
-        if offset is not None:
-            check(tp, offset, ends[tp])
-            back = max(begins[tp], min(offset, offset - RECALL))
-            found[tp] = Place(back, max(offset, begins[tp]), back == 0)
+    firsts = await _firsts(connection, consumer, begins, start)
+    found = {tp: Place(first, first, first == 0 and start != "end") for tp, first in firsts.items()}
+    if grouped:
+        for tp, begin in begins.items():
+            offset = await connection.call(consumer.committed(tp), "ask for the group's offset")
+            if offset is not None:
+                back = max(begin, offset - RECALL)
+                found[tp] = Place(back, max(offset, begin), back == 0)
+    for tp, end in (await session.ends(partitions)).items():
+        same_topic(tp, found[tp].give, end)
     return found
+
+
+async def _firsts(connection: Connection, consumer: Any, begins: Ends, start: Start) -> Ends:
+    if isinstance(start, Mapping):
+        return {tp: start.get(tp.partition, begin) for tp, begin in begins.items()}
+    if start == "beginning":
+        return begins
+    ends: Ends = await connection.call(consumer.end_offsets(list(begins)), "ask for a topic's end")
+    if start == "end":
+        return ends
+    since = dict.fromkeys(begins, int(start.timestamp() * 1000))
+    found: Mapping[TopicPartition, Any] = await connection.call(
+        consumer.offsets_for_times(since), "ask for a moment's offset"
+    )
+    return {tp: hit.offset if (hit := found.get(tp)) else end for tp, end in ends.items()}
 
 
 class Assignments(ConsumerRebalanceListener):
@@ -98,7 +98,11 @@ class Assignments(ConsumerRebalanceListener):
         """Go to where reading begins; aiokafka would only log what goes wrong here."""
         partitions = sorted(assigned)
         try:
-            found = await recalled(self._connection, self._session, partitions, self._start) if partitions else {}
+            found = (
+                await places(self._connection, self._session, partitions, self._start, grouped=True)
+                if partitions
+                else {}
+            )
         except KafkaError as error:
             self.failure = error
             return

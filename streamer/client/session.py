@@ -29,7 +29,7 @@ RETRY = (0.5, 10.0)
 Ends = dict[TopicPartition, int]
 
 
-def check(tp: TopicPartition, position: int, end: int) -> None:
+def same_topic(tp: TopicPartition, position: int, end: int) -> None:
     """TopicsWrong if a partition ends, or goes on, before a position that was read to: it holds something else now."""
     if position > end:
         raise TopicsWrong(
@@ -83,7 +83,7 @@ class Session:
     async def checked(self, ends: Ends) -> Ends:
         """`ends`; TopicsWrong if a partition ends before what was read of it: then it is not the same topic."""
         for tp in self.consumer.assignment() & ends.keys():
-            check(tp, await self.position(tp), ends[tp])
+            same_topic(tp, await self.position(tp), ends[tp])
         return ends
 
     async def position(self, tp: TopicPartition) -> int:

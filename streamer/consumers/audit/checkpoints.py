@@ -97,12 +97,14 @@ def packed(checkpoint: Checkpoint) -> bytes:
     return _encode(checkpoint)
 
 
-def unpacked(record: bytes) -> Checkpoint | None:
-    """A published checkpoint; None if it is none."""
+def unpacked(record: bytes, key: Ed25519PublicKey) -> tuple[Checkpoint, Body] | None:
+    """A published checkpoint, and what it says; None if it is none, or not signed with that key."""
     try:
-        return _published.decode(record)
+        checkpoint = _published.decode(record)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    body = opened(checkpoint, key)
+    return None if body is None else (checkpoint, body)
 
 
 def make_keys(private: Path) -> Path:

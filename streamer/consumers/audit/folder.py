@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import secrets
 import sqlite3
 from collections.abc import Generator
@@ -12,7 +11,8 @@ from typing import IO
 
 import msgspec
 
-from streamer.consumers.audit import index, sealed
+from streamer.consumers.audit import index
+from streamer.consumers.files import exclusive, sync
 from streamer.errors import CheckFailed, ConfigError
 
 REMEDY = "is its disk full? if it is damaged, `streamer audit verify` tells where"
@@ -24,17 +24,13 @@ def locked(folder: Path, create: bool) -> IO[bytes]:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         elif not (folder / index.INDEX).exists():
             raise ConfigError(f"audit.path: there is no trail in {folder}", "`streamer audit run` makes one")
-        lock = (folder / "lock").open("ab")
+        return exclusive(folder / "lock")
+    except BlockingIOError:
+        raise ConfigError(f"audit.path: another process writes {folder}", "end it first: SIGTERM is enough") from None
     except OSError as error:
         raise ConfigError(
             f"audit.path: {folder} cannot be used: {error.strerror}", "give a folder of its own"
         ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise ConfigError(f"audit.path: another process writes {folder}", "end it first: SIGTERM is enough") from None
-    return lock
 
 
 def connected(folder: Path, cluster: str, topic: str) -> sqlite3.Connection:
@@ -59,7 +55,7 @@ def connected(folder: Path, cluster: str, topic: str) -> sqlite3.Connection:
     except BaseException:
         db.close()
         raise
-    sealed.sync(folder)
+    sync(folder)
     return db
 
 

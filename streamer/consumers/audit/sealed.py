@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from streamer.consumers.audit.checkpoints import Sealed
 from streamer.consumers.audit.entries import Entry, decoded, key_of
+from streamer.consumers.files import sync
 
 # pyarrow ships no types: its values are `Any` from here on.
 _pa: Any = pa
@@ -64,15 +65,6 @@ def write(folder: Path, name: str, entries: Sequence[Entry]) -> Sealed:
     part.rename(folder / name)
     sync(folder)
     return Sealed(name, hashlib.sha256(raw).hexdigest(), len(rows), len(raw), spans)
-
-
-def sync(folder: Path) -> None:
-    """Make sure that the names in a folder survive a crash of the machine."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(folder: Path, sealed: Sealed) -> Iterator[Entry]:

@@ -100,11 +100,12 @@ def _anchored(signed: list[tuple[str, Body]], anchors: Sequence[bytes], key: Ed2
     found: dict[int, str] = {}
     others: dict[str, int] = {}
     for record in anchors:
-        checkpoint = unpacked(record)
-        body = opened(checkpoint, key) if checkpoint else None
-        if checkpoint is None or body is None:
+        known = unpacked(record, key)
+        if known is None:
             strange += 1
-        elif store and body.store != store:
+            continue
+        checkpoint, body = known
+        if store and body.store != store:
             others[body.store] = max(body.number, others.get(body.store, 0))
         else:
             found[body.number] = checkpoint.digest
@@ -172,12 +173,12 @@ def _tables(db: sqlite3.Connection, walk: Walk, completeness: Completeness, bodi
 
 def _names(db: sqlite3.Connection, completeness: Completeness, report: Report, against: Callable[[str], None]) -> None:
     """Each pseudonym's name is the one that it was made of, or was erased on the record."""
-    missing = completeness.tokens
+    missing = set(completeness.tokens)
     rows: Iterable[tuple[str, str, str | None, bytes | None]] = db.execute(
         "SELECT token, source, agent, salt FROM names"
     )
     for token, source, agent, salt in rows:
-        missing = missing - {token}
+        missing.discard(token)
         if agent is None or salt is None:
             report.erased += 1
             if token not in completeness.erased:

@@ -10,7 +10,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from streamer.client import Batch
-from streamer.consumers.audit.checkpoints import opened, packed, unpacked
+from streamer.consumers.audit.checkpoints import packed, unpacked
 from streamer.consumers.audit.store import Store
 from streamer.errors import CheckFailed, KafkaUnavailable
 from streamer.kafka import anchor
@@ -50,11 +50,11 @@ class Writer:
         if end == self._end:
             return
         for record in await anchor.published(self._connection, self._topic):
-            checkpoint = unpacked(record)
-            body = opened(checkpoint, self._key.public_key()) if checkpoint else None
-            if checkpoint is None or body is None or body.store != self._store.store:
+            known = unpacked(record, self._key.public_key())
+            if known is None:
                 continue
-            if not self._store.holds(body.number, checkpoint):
+            checkpoint, body = known
+            if body.store == self._store.store and not self._store.holds(body.number, checkpoint):
                 raise CheckFailed(
                     f"topic {self._topic} has a checkpoint {body.number} of this trail that is not in "
                     f"{self._store.folder}: that is an older copy, or another copy is written",

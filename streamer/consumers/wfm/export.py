@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from streamer.consumers.files import sync
 from streamer.consumers.wfm.ledger import Interval
 from streamer.consumers.wfm.store import moment
 from streamer.errors import ConfigError
@@ -137,8 +138,4 @@ def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)

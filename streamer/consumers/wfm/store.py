@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from streamer.client import AgentStateChanged, Batch, Last
+from streamer.consumers.files import exclusive
 from streamer.consumers.wfm.ledger import Interval, place
 from streamer.errors import ConfigError
 
@@ -166,20 +166,16 @@ def _interval(row: tuple[Any, ...]) -> Interval:
     return Interval(*values)
 
 
-def _locked(path: Path) -> Any:
+def _locked(path: Path) -> IO[bytes]:
     lock = path.with_name(path.name + ".lock")
     try:
-        file = lock.open("ab")
+        return exclusive(lock)
+    except BlockingIOError:
+        raise ConfigError(f"wfm.path: another `streamer wfm run` writes to {path}", "stop it first") from None
     except OSError as error:
         raise ConfigError(
             f"wfm.path: cannot write {lock}: {error.strerror}", "give a path in a folder of yours"
         ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ConfigError(f"wfm.path: another `streamer wfm run` writes to {path}", "stop it first") from None
-    return file
 
 
 @contextmanager

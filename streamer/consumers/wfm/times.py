@@ -58,13 +58,12 @@ def times(intervals: Iterable[Interval], complete: Mapping[str, int], spans: Seq
     found: list[Times] = []
     for (source, name), own in sorted(by_agent.items()):
         until = complete.get(source)
-        centred = _centred(own)
+        pieces = [piece for interval in _centred(own) for piece in _known(interval, until)]
         for span in spans:
             in_state: dict[str, int] = {}
-            for interval in centred:
-                for state, (start, end) in _known(interval, until):
-                    if (length := min(end, span[1]) - max(start, span[0])) > 0:
-                        in_state[state] = in_state.get(state, 0) + length
+            for state, (start, end) in pieces:
+                if (length := min(end, span[1]) - max(start, span[0])) > 0:
+                    in_state[state] = in_state.get(state, 0) + length
             if in_state.keys() - {NOT_YET}:
                 final = until is not None and until >= span[1]
                 found.append(Times(source, name, *span, dict(sorted(in_state.items())), final))

@@ -132,11 +132,11 @@ class Sender:
         gone = [w.id for w in waiting if w.extension and w.place not in self._agents]
         if gone:
             tables.done(self._db, gone)
-        newest = {(s.source, s.extension): s for s in tables.standings(self._db, {w.source for w in waiting})}
+        newest = {place: tables.standing(self._db, place) for place in {w.place for w in waiting}}
         return [
             self._in_words(newest.get(w.place), w.place, now, w)
             for w in waiting
-            if not w.extension or (w.place in self._agents and w.place in newest)
+            if not w.extension or (w.place in self._agents and newest[w.place])
         ]
 
     def _in_words(self, standing: Standing | None, place: Place, now: float, waits: Waiting | None = None) -> Told:

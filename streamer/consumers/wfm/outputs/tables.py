@@ -69,6 +69,12 @@ def standings(db: sqlite3.Connection, sources: Collection[str]) -> list[Standing
     return [Standing(*row) for row in rows]
 
 
+def standing(db: sqlite3.Connection, place: Place) -> Standing | None:
+    """One extension's."""
+    row = db.execute("select * from output_state where source = ? and extension = ?", place).fetchone()
+    return None if row is None else Standing(*row)
+
+
 def is_new(db: sqlite3.Connection, new: Standing) -> bool:
     """Keep a state, unless it or a later one is there: then it was read again."""
     row = db.execute(
