@@ -23,13 +23,12 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import NewTopic
 
 from streamer.client import AgentEvents, Gap, Poison, Repeat
-from tests.client.produced import event, producing
+from tests.client.produced import event, producing, ready
 from tests.conftest import Topics
 from tests.kafka_server import KafkaServer
-from tests.topics import made, settings
+from tests.topics import settings
 
 EXTENSIONS = 2000
 PARTITIONS = 12
@@ -39,13 +38,7 @@ ATLEAST = 0.6
 async def fill(address: str, topics: Topics, count: int, seed: int) -> dict[str, int]:
     """Write the events; how many records there are, and what was injected."""
     chance = random.Random(seed)
-    await made(
-        address,
-        NewTopic(topics.events, PARTITIONS, 1),
-        NewTopic(topics.state, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"}),
-        NewTopic(topics.feed, 1, 1, topic_configs={"cleanup.policy": "compact"}),
-    )
-    config = settings(address, topics)
+    config = await ready(address, topics, PARTITIONS)
     numbers = dict.fromkeys((f"1{n:05}" for n in range(EXTENSIONS)), 0)
     states = (b"available", b"ringing", b"talking", b"wrap_up")
     told = {"gaps": 0, "repeats": 0, "poison": 0, "events": count}

@@ -22,6 +22,8 @@ from tests.registry_server import RegistryServer, RegistryStartFailed
 ADDRESS_VARIABLE = "STREAMER_TEST_KAFKA"
 ADDRESS_TIMEOUT = 30.0  # seconds that a given Kafka has to answer
 
+NODE_PACKAGES = ("@asyncapi/specs@6.11.1", "json-schema-to-typescript@16.0.0", "typescript@5.9.3")
+
 KAFKA_ORIGIN = pytest.StashKey[str]()
 
 
@@ -179,7 +181,7 @@ def registry(request: pytest.FixtureRequest) -> Iterator[str]:
 def node_modules(request: pytest.FixtureRequest) -> Path:
     """The folder with npm's packages that tests use."""
     try:
-        return obtain()
+        return obtain(*NODE_PACKAGES)
     except NodeUnobtainable as error:
         without(request.config, "tools", str(error))
 

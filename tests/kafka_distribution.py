@@ -14,6 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fetching import attempt, cache_home
+
 KAFKA_VERSION = "4.4.0"
 """The broker that we run in production, test against and measure with."""
 
@@ -57,11 +59,6 @@ def obtain() -> Distribution:
     if not libs.is_dir():
         _fetch(libs, java)
     return Distribution(java, libs)
-
-
-def cache_home() -> Path:
-    """Where what is fetched is kept: the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def find_java() -> Path:
@@ -116,23 +113,9 @@ def run_maven(arguments: list[str], folder: Path, java: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise KafkaUnobtainable(f"no mvn on the path to {arguments[0]}; install Maven")
-    try:
-        done = subprocess.run(
-            [maven, "-q", "-B", *arguments],
-            cwd=folder,
-            env={**os.environ, "JAVA_HOME": str(java.resolve().parent.parent)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=FETCH_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise KafkaUnobtainable(f"Maven took longer than {FETCH_TIMEOUT:.0f} s to {arguments[0]}") from None
-    if done.returncode != 0:
-        first = next((line for line in done.stdout.splitlines() if line.strip()), "no output")
-        raise KafkaUnobtainable(f"Maven could not {arguments[0]}: {first.strip()[:300]}")
+    home = {"JAVA_HOME": str(java.resolve().parent.parent)}
+    if problem := attempt([maven, "-q", "-B", *arguments], folder, FETCH_TIMEOUT, home):
+        raise KafkaUnobtainable(f"Maven could not {arguments[0]}: {problem.splitlines()[0].strip()[:300]}")
 
 
 def _publish(fetched: Path, libs: Path) -> None:

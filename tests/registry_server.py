@@ -10,7 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.kafka_distribution import KafkaUnobtainable, cache_home, find_java, run_maven
+from tests.fetching import cache_home
+from tests.kafka_distribution import KafkaUnobtainable, find_java, run_maven
 from tests.kafka_readiness import free_port
 
 VERSION = "3.0.9"

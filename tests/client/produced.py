@@ -10,14 +10,29 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from streamer.config import Kafka
+from tests.conftest import Topics
 from tests.sample_records import example, examples
+from tests.topics import made, settings
 from tests.validation import Record
 
 START = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 Sent = tuple[str, bytes, bytes | None]
 """Topic, key, value."""
+
+
+async def ready(kafka: str, topics: Topics, partitions: int = 3) -> Kafka:
+    """A test's own topics, made: those that consumers read."""
+    compacted = {"cleanup.policy": "compact"}
+    await made(
+        kafka,
+        NewTopic(topics.events, partitions, 1),
+        NewTopic(topics.state, partitions, 1, topic_configs=compacted),
+        NewTopic(topics.feed, 1, 1, topic_configs=compacted),
+    )
+    return settings(kafka, topics)
 
 
 def stamp(seconds: float) -> str:

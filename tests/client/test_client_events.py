@@ -27,22 +27,10 @@ from streamer.client import (
     session,
 )
 from streamer.client.session import Ends, Session
-from streamer.config import Kafka
 from streamer.errors import KafkaUnavailable, TopicsWrong
-from tests.client.produced import START, agent_state, event, feed, producing, sent, soon, written
+from tests.client.produced import START, agent_state, event, feed, producing, ready, sent, soon, written
 from tests.conftest import StartKafka, Topics
 from tests.topics import made, settings
-
-
-async def ready(kafka: str, topics: Topics, partitions: int = 3) -> Kafka:
-    """A test's own topics, made."""
-    await made(
-        kafka,
-        NewTopic(topics.events, partitions, 1),
-        NewTopic(topics.state, partitions, 1, topic_configs={"cleanup.policy": "compact"}),
-        NewTopic(topics.feed, 1, 1, topic_configs={"cleanup.policy": "compact"}),
-    )
-    return settings(kafka, topics)
 
 
 async def batches_until(events: AgentEvents, enough: Callable[[list[Batch]], bool]) -> list[Batch]:

@@ -6,28 +6,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from aiokafka.admin import NewTopic
 
 from streamer.client import AgentEvents, AgentState, AgentTable, Finding, Interrupted, Poison, blocking, session
-from streamer.config import Kafka
 from streamer.errors import TopicsWrong
-from tests.client.produced import START, agent_state, event, feed, producing, sent, soon, written
+from tests.client.produced import START, agent_state, event, feed, producing, ready, sent, soon, written
 from tests.conftest import StartKafka, Topics
-from tests.topics import made, make, settings
-
-
-def wanted(topics: Topics) -> list[NewTopic]:
-    return [
-        NewTopic(topics.events, 3, 1),
-        NewTopic(topics.state, 3, 1, topic_configs={"cleanup.policy": "compact"}),
-        NewTopic(topics.feed, 1, 1, topic_configs={"cleanup.policy": "compact"}),
-    ]
-
-
-async def ready(kafka: str, topics: Topics) -> Kafka:
-    """A test's own topics, made."""
-    await made(kafka, *wanted(topics))
-    return settings(kafka, topics)
+from tests.topics import settings
 
 
 async def test_the_table_is_complete_before_it_is_used_and_live_afterwards(kafka: str, topics: Topics) -> None:
@@ -147,8 +131,7 @@ async def test_what_an_interruption_hid_is_told_afterwards(
 
 def test_a_program_without_a_loop_reads_batches(kafka: str, topics: Topics) -> None:
     """An ordinary `for`; leaving it ends the reader and its thread."""
-    make(kafka, *wanted(topics))
-    config = settings(kafka, topics)
+    config = asyncio.run(ready(kafka, topics))
     asyncio.run(written(config, *(event("100001", n) for n in range(1, 4)), event("100001", 5)))
     got: list[int] = []
     found: list[Finding] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamer-test-prometheus"
+from tests.fetching import attempt, cache_home
+
+CACHE = cache_home() / "streamer-test-prometheus"
 FETCH_TIMEOUT = 240  # seconds; 20 MB, and the package lists where they are missing
 
 
@@ -49,18 +49,4 @@ def _unpack() -> None:
 
 
 def _run(place: str, *command: str) -> str:
-    """What went wrong; empty if nothing did."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=FETCH_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} took too long"
-    return done.stdout[-500:] or f"{command[0]} failed" if done.returncode else ""
+    return attempt(command, place, FETCH_TIMEOUT)[-500:]

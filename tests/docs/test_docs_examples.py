@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +19,11 @@ from tests.client.produced import event, producing, sent, stamp, written
 from tests.conftest import Topics, without
 from tests.docs.pages import ROOT
 from tests.kafka_distribution import KafkaUnobtainable, obtain
+from tests.node_packages import NodeUnobtainable
+from tests.node_packages import obtain as obtain_packages
 from tests.topics import made, settings
 
 EXAMPLES = ROOT / "docs" / "examples"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streamer-test-examples"
 NODE_PACKAGES = ("kafkajs@2.2.4", "lz4-napi@2.10.0")
 PATIENCE = 60.0
 
@@ -35,18 +35,10 @@ def in_python(_: pytest.Config) -> list[str]:
 
 def in_node(config: pytest.Config) -> list[str]:
     """Its packages are installed once, beside a copy of the example: Node looks for them there."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        without(config, "tools", "node and npm are not installed")
-    home = CACHE / "-".join(NODE_PACKAGES)
-    if not home.is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, *NODE_PACKAGES]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-            if done.returncode:
-                without(config, "tools", f"npm cannot install {NODE_PACKAGES}: {done.stderr[-300:]}")
-            Path(folder).rename(home)
-            Path(folder).mkdir()  # for its own removal
+    try:
+        home = obtain_packages(*NODE_PACKAGES).parent
+    except NodeUnobtainable as error:
+        without(config, "tools", str(error))
     shutil.copy(EXAMPLES / "consumer.mjs", home)
     return ["node", str(home / "consumer.mjs")]
 
