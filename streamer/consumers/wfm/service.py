@@ -45,7 +45,8 @@ async def follow(
 
         async def work() -> None:
             async with aclosing(events.batches()) as batches:
-                while (found := await unless(stop, anext(batches))) is not None:
+                # Where batches come faster than they are kept, the next one is always there.
+                while not stop.is_set() and (found := await unless(stop, anext(batches))) is not None:
                     batch = found.result()
                     await asyncio.to_thread(store.keep, batch, *takers)
                     for finding in batch.findings:
