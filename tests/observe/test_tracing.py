@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -50,6 +51,17 @@ class Traced:
 def carried(record: Record) -> dict[str, str]:
     """A record's headers, as a consumer's propagator reads them."""
     return {name: value.decode() for name, value in record.headers}
+
+
+@pytest.fixture(autouse=True)
+def leaving_none_behind(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """What sends spans ends with the test: it rolls dice between its attempts, which others' tests may not see."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "close tracing":
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def nobody(problem: str, lost: int) -> None:
