@@ -8,7 +8,7 @@ from typing import Any
 from streamer.errors import TopicsWrong
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
-from streamer.kafka.restore import partitions_of, read_to_end
+from streamer.kafka.restore import ends_of, read_to_end
 
 SETTINGS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 """Of the topic of the audit trail's checkpoints: kept for ever, some 2 KB each."""
@@ -52,14 +52,7 @@ async def publish(connection: Connection, topic: str, key: str, records: Sequenc
 
 async def end(connection: Connection, topic: str) -> int:
     """How many records were ever written to the topic."""
-    consumer = connection.consumer(committed=False)
-    await connection.start(consumer)
-    try:
-        partitions = await partitions_of(connection, consumer, topic)
-        ends: dict[Any, int] = await connection.call(consumer.end_offsets(partitions), "ask for a topic's end")
-        return sum(ends.values())
-    finally:
-        await connection.discard(consumer)
+    return sum((await ends_of(connection, [topic])).values())
 
 
 async def published(connection: Connection, topic: str) -> list[bytes]:

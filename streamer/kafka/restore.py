@@ -153,13 +153,8 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
     Where a topic was given more partitions later, a key's older records are in another partition than it belongs to
     now: they are left out once it has newer ones.
     """
-    asking = connection.consumer(committed=glance)
-    await connection.start(asking)
-    try:
-        partitions = [tp for topic in topics for tp in await partitions_of(connection, asking, topic)]
-        ends = await connection.call(asking.end_offsets(partitions), "ask for the end of a topic")
-    finally:
-        await connection.discard(asking)
+    ends = await ends_of(connection, topics, committed=glance)
+    partitions = list(ends)
     consumer = connection.consumer()
     await connection.start(consumer)
     try:
@@ -186,6 +181,19 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
                 )
     finally:
         await connection.discard(consumer)
+
+
+async def ends_of(
+    connection: Connection, topics: Iterable[str], *, committed: bool = False
+) -> dict[TopicPartition, int]:
+    """Where each partition of the topics ends now, open transactions included; `committed`: before the first one."""
+    asking = connection.consumer(committed=committed)
+    await connection.start(asking)
+    try:
+        partitions = [tp for topic in topics for tp in await partitions_of(connection, asking, topic)]
+        return await connection.call(asking.end_offsets(partitions), "ask for the end of a topic")
+    finally:
+        await connection.discard(asking)
 
 
 class Current:
