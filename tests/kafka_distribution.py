@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fetching import attempt, cache_home
+from tests.programs import attempt, cache_home
 
 KAFKA_VERSION = "4.4.0"
 """The broker that we run in production, test against and measure with."""

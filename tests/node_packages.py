@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fetching import attempt, cache_home
+from tests.programs import attempt, cache_home
 
 FETCH_TIMEOUT = 240  # seconds; about 10 with a near mirror
 

@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.fetching import cache_home
 from tests.kafka_distribution import KafkaUnobtainable, find_java, run_maven
 from tests.kafka_readiness import free_port
+from tests.programs import cache_home
 
 VERSION = "3.0.9"
 ARTIFACT = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"

@@ -20,6 +20,7 @@ import pytest
 
 from tests.kafka_container import IMAGE_VARIABLE
 from tests.kafka_readiness import free_port
+from tests.programs import ran
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "deploy").glob("requirements*.txt"))
@@ -34,17 +35,7 @@ def shell(
     *command: str, timeout: float = 60, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout, errors and output in one text."""
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return ran(command, ROOT, timeout, environment)
 
 
 def require_compose() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.conftest import without
 from tests.deploy.prometheus_tools import ToolUnobtainable, obtain
+from tests.programs import ran
 
 
 @pytest.fixture(scope="session")
@@ -21,15 +21,7 @@ def promtool(request: pytest.FixtureRequest) -> Callable[..., str]:
         without(request.config, "tools", str(error))
 
     def run(*arguments: str | Path) -> str:
-        done = subprocess.run(
-            [tool, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = ran([tool, *arguments], ".", 60)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

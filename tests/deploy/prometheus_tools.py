@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.fetching import attempt, cache_home
+from tests.programs import attempt, cache_home
 
 CACHE = cache_home() / "streamer-test-prometheus"
 FETCH_TIMEOUT = 240  # seconds; 20 MB, and the package lists where they are missing

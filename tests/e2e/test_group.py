@@ -55,7 +55,6 @@ def test_an_instance_that_restarts_under_its_name_gets_its_sources_back(
     """At once, killed or stopped, and without a new tenure at the other."""
     with Fleet(tmp_path, kafka, topics, SOURCES) as fleet:
         fleet.group("a", "b")
-        fleet.wait_until_live()
         # Slots change hands one by one: a share is final when it is even.
         wait_for(lambda: sorted(fleet.owners().values()) == ["a", "a", "b", "b"], "both to have their sources")
         fleet.wait_until_live()
