@@ -55,8 +55,11 @@ def hour(before: Scrape, during: Sequence[Scrape]) -> dict[str, list[str]]:
             value = early[key] + (during[1].at - before.at if runs else 0.0) - zero
             samples = [f"{value - runs * (BEFORE - n):.3f}" for n in range(BEFORE)]
         if key in last:
-            grows = name.endswith(("_total", "_count", "_sum", "_bucket", "_timestamp_seconds"))
-            each = STEP * (last[key] - first.get(key, 0.0)) / seconds if grows else 0.0
+            grew = last[key] - first.get(key, 0.0)
+            grows = name.endswith(("_total", "_count", "_sum", "_bucket"))
+            each = STEP * grew / seconds if grows else 0.0
+            if runs and grew:
+                each = runs  # it is as old as the last poll, by chance: no rate of its own
             samples += [f"{last[key] - zero + each * n:.3f}" for n in range(AFTER)]
         else:
             samples += ["stale"] + ["_"] * (AFTER - 1)
