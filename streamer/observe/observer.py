@@ -85,7 +85,7 @@ class Observer:
         """The feed's status changed."""
 
     def kafka(self, error: KafkaError | None) -> None:
-        """Kafka is away (why), or answers again (None)."""
+        """Kafka is away (why, at each attempt to reach it), or answers (None)."""
 
     def problem(self, what: str, **details: object) -> None:
         """Something an operator should know, in words."""

@@ -167,8 +167,8 @@ class Publisher:
                 self._observer.feed(channel.name, portion.written.status, portion.written.reason)
 
     def _reached(self, error: KafkaUnavailable | Fenced | None) -> None:
-        """Tell when Kafka is away, and when it is back."""
-        if self._away != (error is not None):
+        """Tell why Kafka is away, as it is found out, and when it is back."""
+        if self._away or error is not None:
             self._away = error is not None
             self._tell_away(error)
 

@@ -74,7 +74,6 @@ class Supervisor:
         self._away: dict[int, KafkaError] = {}
         self._fenced: dict[int, tuple[float, int]] = {}
         self._skipped: set[str] = set()
-        self._told_away = False
         self._turn = asyncio.Event()
         self._failure: BaseException | None = None
         self._prepared = False
@@ -100,7 +99,9 @@ class Supervisor:
         """What keeps this instance from working at all; empty if nothing does."""
         if not self._prepared:
             return self._trouble
-        return "" if self._assigned is not None else "the group has not assigned any slots yet"
+        if self._assigned is None:
+            return "the group has not assigned any slots yet"
+        return "slots are about to begin" if self._to_begin() else ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. Fenced, KafkaRefused, TopicsWrong, Wedged end it; CheckFailed counts what a stop left."""
@@ -197,19 +198,24 @@ class Supervisor:
                 self._tasks[slot].cancel()
             elif tenure.config is not self.config:
                 tenure.update(self.config, mine.get(slot, ()))
-        for slot in sorted((self._assigned or frozenset()) & mine.keys() - self._tasks.keys()):
+        for slot in self._to_begin():
             tenure = Tenure(slot, self.config, mine[slot], self._world, lambda error, s=slot: self._reached(s, error))
             self._tenures[slot] = tenure
             self._tasks[slot] = task = asyncio.create_task(tenure.run(), name=f"slot {slot}")
             task.add_done_callback(lambda task, s=slot: self._tenure_ended(s, task))
             self._observer.slots(len(self._tenures))
 
+    def _to_begin(self) -> list[int]:
+        """Slots of ours with sources that nothing has been begun for."""
+        return sorted((self._assigned or frozenset()) & self._by_slot().keys() - self._tasks.keys())
+
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)
         self._observer.slots(len(self._tenures))
-        self._away.pop(slot, None)
-        if self._tenures:  # without any, nobody knows whether Kafka is back
-            self._tell_whether_away(None)
+        if self._tenures:
+            self._reached(slot, None)
+        else:  # nobody knows whether Kafka is back
+            self._away.clear()
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Fenced) and self.membership is not None:
             self._observer.problem(
@@ -242,12 +248,7 @@ class Supervisor:
         self._away.pop(slot, None)
         if error is not None:
             self._away[slot] = error
-        self._tell_whether_away(error)
-
-    def _tell_whether_away(self, error: KafkaError | None) -> None:
-        if self._told_away != bool(self._away):
-            self._told_away = bool(self._away)
-            self._observer.kafka(error)
+        self._observer.kafka(next(reversed(self._away.values()), None))
 
     def _found(self, restored: Restored) -> None:
         for problem in restored.problems:

@@ -91,6 +91,7 @@ class FakeKafka:
         self.epochs: dict[int, int] = defaultdict(int)
         self.fates: deque[Fate] = deque()
         self.away = False
+        self.why = "Kafka is away"
         self.problems: tuple[str, ...] = ()
         self.calls: list[str] = []
         self.sinks: list[FakeSink] = []
@@ -155,7 +156,7 @@ class FakeKafka:
     def reached(self) -> None:
         """Raises while Kafka is away."""
         if self.away:
-            raise KafkaUnavailable("Kafka is away", "wait")
+            raise KafkaUnavailable(self.why, "wait")
 
 
 class FakeSink:
@@ -292,7 +293,8 @@ class Witness(Observer):
         self.feeds.append((source, status))
 
     def kafka(self, error: KafkaError | None) -> None:
-        self.kafka_news.append(error is None)
+        if self.kafka_news[-1:] != [error is None]:
+            self.kafka_news.append(error is None)
 
     def resumed(self, source: str, batches: int, events: int) -> None:
         self.kept_events += events

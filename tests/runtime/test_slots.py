@@ -56,7 +56,9 @@ def test_one_poller_per_source_by_kafkas_word() -> None:
         assert m.polls() == (0, 0)
         assert "has not assigned" in m.instance.supervisor.trouble
         m.group.assign(frozenset({FLOOR, SOUTH}))
+        assert "about to begin" in m.instance.supervisor.trouble
         await asyncio.sleep(5)
+        assert m.instance.supervisor.trouble == ""
         assert set(m.group.claims()) == {FLOOR, SOUTH}
         m.group.assign(frozenset({FLOOR}))
         await asyncio.sleep(0.01)

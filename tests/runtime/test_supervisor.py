@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import CheckFailed, Fenced, VendorRefused, VendorUnavailable
+from streamer.observe.troubles import Troubles
 from tests.runtime.fakes import (
     FakeKafka,
     FakeVendor,
@@ -162,6 +163,28 @@ def test_polling_goes_on_while_kafka_is_away() -> None:
         assert_gapless(events)
         assert len(events) == len(vendor.polls) > 300
         assert instance.witness.kafka_news == [True, False, True]
+
+    virtually(work)
+
+
+def test_why_kafka_is_away_is_what_the_last_attempt_said() -> None:
+    """What ended the first transaction may be over; what keeps it from being settled is what an operator must know."""
+
+    async def work() -> None:
+        kafka, troubles = FakeKafka(), Troubles()
+        instance = Instance(config(), kafka, {"floor": FakeVendor(alternating)}, watching=[troubles])
+        await asyncio.sleep(5)
+        assert troubles.kafka_away == ""
+        kafka.away = True
+        await asyncio.sleep(30)
+        assert "Kafka is away" in troubles.kafka_away
+        kafka.why = "the topic cannot be read to its end"
+        await asyncio.sleep(30)
+        assert "read to its end" in troubles.kafka_away
+        kafka.away = False
+        await asyncio.sleep(30)
+        assert troubles.kafka_away == ""
+        await instance.end()
 
     virtually(work)
 

@@ -76,9 +76,9 @@ async def test_from_events_to_an_export(kafka: str, topics: Topics, tmp_path: Pa
     await written(section, *records(section, first), feed(at=at(60), confirmed=30.0))
     with run(config) as process:
         await asyncio.to_thread(process.until, "2026-11-23T02:00:30.000Z")
+        await soon(lambda: receiver.requests > 0)
         process.signal(signal.SIGKILL)
         await asyncio.to_thread(process.end)
-    assert receiver.requests > 0
     receiver.down = False
     bob.to("available", 20)
     later = [ann.to("talking", 14), bob.to("paused", 50), ann.to("available", 45)]
