@@ -16,6 +16,7 @@ from tests.conftest import StartKafka, Topics
 from tests.e2e.audit import Audit, audit, last_poll, told_otherwise, transitions, true_states, true_transitions, visible
 from tests.e2e.deployment import Deployment, wait_for
 from tests.kafka_server import free_port
+from tests.topics import at_rest
 from tests.truth import score
 
 AGENTS = 300
@@ -119,6 +120,7 @@ def test_a_broker_that_dies_and_returns_costs_nothing(own_kafka: StartKafka, top
         deployment.run()
         deployment.wait_until_live()
         for how in (broker.kill, broker.stop):
+            at_rest(broker.bootstrap, topics)
             how()
             polls = deployment.polls()
             wait_for(lambda: "Kafka" in str(deployment.not_ready()), "/readyz to say that Kafka is away")

@@ -60,7 +60,7 @@ def leaving_none_behind(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name == "close tracing":
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
 
 
