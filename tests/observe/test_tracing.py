@@ -58,9 +58,14 @@ def leaving_none_behind(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """What sends spans ends with the test: it rolls dice between its attempts, which others' tests may not see."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     yield
+    none_left()
+
+
+def none_left() -> None:
+    """Wait until nobody sends spans."""
     for thread in threading.enumerate():
         if thread.name == "close tracing":
-            thread.join(60)
+            thread.join(20)
             assert not thread.is_alive()
 
 
@@ -167,19 +172,19 @@ def test_what_waited_on_disk_still_leads_to_its_poll() -> None:
 
 
 class Collector:
-    """Takes spans over OTLP/HTTP. While `away` it refuses them, while `hanging` it never answers."""
+    """Takes spans over OTLP/HTTP. While `away` it refuses them, while `hanging` it answers only when `over`."""
 
     def __init__(self) -> None:
         self.address = ""
         self.away = self.hanging = False
-        self.asked = asyncio.Event()
+        self.asked, self.over = asyncio.Event(), asyncio.Event()
         self.got: asyncio.Queue[ExportTraceServiceRequest] = asyncio.Queue()
 
     async def take(self, request: web.Request) -> web.Response:
         assert request.content_type == "application/x-protobuf"
         self.asked.set()
         if self.hanging:
-            await asyncio.get_running_loop().create_future()
+            await self.over.wait()
         if self.away:
             return web.Response(status=404)
         self.got.put_nowait(ExportTraceServiceRequest.FromString(await request.read()))
@@ -198,6 +203,9 @@ async def collecting() -> AsyncGenerator[Collector]:
     try:
         yield collector
     finally:
+        # A connection that comes while a server ends is nobody's to close.
+        collector.over.set()
+        await asyncio.to_thread(none_left)
         await runner.cleanup()
 
 
