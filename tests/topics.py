@@ -69,10 +69,10 @@ def at_rest(address: str, topics: Topics) -> None:
         connection = Connection(settings(address, topics))
         begin = await ends_of(connection, names)
         async with asyncio.timeout(PATIENCE):
-            while (ends := await ends_of(connection, names)) == begin or ends != await ends_of(
-                connection, names, committed=True
-            ):
-                pass
+            while True:
+                ends = await ends_of(connection, names)
+                if ends != begin and ends == await ends_of(connection, names, committed=True):
+                    return
 
     asyncio.run(work())
 

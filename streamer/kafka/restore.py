@@ -177,7 +177,7 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
             elif now() - last_progress > NO_PROGRESS:
                 raise KafkaUnavailable(
                     f"reading {', '.join(sorted({tp.topic for tp in left}))} made no progress for {NO_PROGRESS:.0f} s",
-                    'a transaction is left open on it: docs/operations.md, "A transaction that never ends"',
+                    'is a transaction left open on it? docs/operations.md, "A transaction that never ends"',
                 )
     finally:
         await connection.discard(consumer)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence, Set
 from typing import Any
 
 from streamer.config import Config, Source
@@ -127,8 +127,7 @@ class Supervisor:
             try:
                 await self._store.prepare()
             except KafkaUnavailable as error:
-                if attempt == 0:
-                    self._observer.kafka(error)
+                self._observer.kafka(error)
                 self._trouble = str(error)
             else:
                 self._observer.kafka(None)
@@ -168,7 +167,7 @@ class Supervisor:
         self._turn.set()
 
     @property
-    def busy(self) -> Collection[int]:
+    def busy(self) -> Set[int]:
         """The slots that have sources."""
         return self._by_slot().keys()
 
@@ -207,7 +206,7 @@ class Supervisor:
 
     def _to_begin(self) -> list[int]:
         """Slots of ours with sources that nothing has been begun for."""
-        return sorted((self._assigned or frozenset()) & self._by_slot().keys() - self._tasks.keys())
+        return sorted((self._assigned or frozenset()) & self.busy - self._tasks.keys())
 
     def _tenure_ended(self, slot: int, task: asyncio.Task[None]) -> None:
         tenure = self._tenures.pop(slot)

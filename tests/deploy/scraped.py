@@ -56,10 +56,10 @@ def hour(before: Scrape, during: Sequence[Scrape]) -> dict[str, list[str]]:
             samples = [f"{value - runs * (BEFORE - n):.3f}" for n in range(BEFORE)]
         if key in last:
             grew = last[key] - first.get(key, 0.0)
-            grows = name.endswith(("_total", "_count", "_sum", "_bucket"))
-            each = STEP * grew / seconds if grows else 0.0
-            if runs and grew:
-                each = runs  # it is as old as the last poll, by chance: no rate of its own
+            if runs:  # how far it moved is by chance of where between two polls the scrapes fell
+                each = runs if grew else 0.0
+            else:
+                each = STEP * grew / seconds if name.endswith(("_total", "_count", "_sum", "_bucket")) else 0.0
             samples += [f"{last[key] - zero + each * n:.3f}" for n in range(AFTER)]
         else:
             samples += ["stale"] + ["_"] * (AFTER - 1)
