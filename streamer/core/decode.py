@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -88,8 +87,8 @@ def decode(
         anonymous += len(rows) - most
         reason = "a list of more rows than it has room for: the rest is not read"
         rejected.append(RejectedRow("row", reason, f"result[{most}]", None, b""))
-    for extension, count in Counter(extension for _, extension in seats).items():
-        if count > MOST_GROUPS:
+    for extension, groups in Counter(extension for _, extension in seats).items():
+        if groups > MOST_GROUPS:
             unread.add(extension)
             rejected.append(_too_many(seats, extension))
     return Snapshot(
@@ -140,25 +139,25 @@ def _keep_newest(
 
 def _seat(data: bytes, settings: Settings, zone: ZoneInfo) -> Seat:
     row = fields(data)
-    state_code = _integer(row, "state")
-    status_code = _integer(row, "status")
+    state_code = whole(row.get("state"), "state")
+    status_code = whole(row.get("status"), "status")
     if state_code is None and status_code is None:
         raise Misunderstood("state", "neither state nor status holds a code", "no_code")
     meaning = read(state_code, status_code, settings.codes)
     return Seat(
-        group=_text(row, "queuename"),
-        extension=_extension(row),
-        agent=_text(row, "seatsname", missing=""),
+        group=name(row.get("queuename"), "queuename"),
+        extension=extension_number(row.get("extnumber")),
+        agent=name(row.get("seatsname"), "seatsname", missing=""),
         state=meaning.state,
         status=meaning.status,
         state_code=state_code,
         status_code=status_code,
-        offered_at=_stamp(row, "lastassigntime", zone),
-        answered_at=_stamp(row, "lastanswertime", zone),
-        status_changed_at=_stamp(row, "seatschangetime", zone),
-        calls_answered=_counter(row, "callsanswered"),
-        no_answer_count=_counter(row, "noanswercount"),
-        wrap_up_s=_counter(row, "wrapuptime"),
+        offered_at=stamp(row.get("lastassigntime"), "lastassigntime", zone),
+        answered_at=stamp(row.get("lastanswertime"), "lastanswertime", zone),
+        status_changed_at=stamp(row.get("seatschangetime"), "seatschangetime", zone),
+        calls_answered=count(row.get("callsanswered"), "callsanswered"),
+        no_answer_count=count(row.get("noanswercount"), "noanswercount"),
+        wrap_up_s=count(row.get("wrapuptime"), "wrapuptime"),
     )
 
 
@@ -171,13 +170,13 @@ def _extension_of(data: bytes) -> str | None:
         once = len(named) == 1 and data.count(b'"extnumber"') == 1
         row = {"extnumber": named[0].strip(b'"').decode("utf-8", "replace") if once else None}
     try:
-        return _extension(row)
+        return extension_number(row.get("extnumber"))
     except Misunderstood:
         return None
 
 
-def _extension(row: dict[str, Any]) -> str:
-    value = row.get("extnumber")
+def extension_number(value: object) -> str:
+    """A field's value as an extension; raises Misunderstood."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -188,8 +187,8 @@ def _extension(row: dict[str, Any]) -> str:
     return text
 
 
-def _text(row: dict[str, Any], field: str, missing: str | None = None) -> str:
-    value = row.get(field)
+def name(value: object, field: str, missing: str | None = None) -> str:
+    """A field's value as a name, `missing` for null where that is given; raises Misunderstood."""
     if value is None and missing is not None:
         return missing
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -200,8 +199,8 @@ def _text(row: dict[str, Any], field: str, missing: str | None = None) -> str:
     return text
 
 
-def _integer(row: dict[str, Any], field: str) -> int | None:
-    value = row.get(field)
+def whole(value: object, field: str) -> int | None:
+    """A field's value as a whole number, None where it holds none; raises Misunderstood."""
     if isinstance(value, str):
         value = value.strip()
         if value == "":
@@ -220,15 +219,16 @@ def _integer(row: dict[str, Any], field: str) -> int | None:
     return value
 
 
-def _counter(row: dict[str, Any], field: str) -> int | None:
-    value = _integer(row, field)
-    if value is not None and value < 0:
+def count(value: object, field: str) -> int | None:
+    """As `whole`, and not below zero."""
+    number = whole(value, field)
+    if number is not None and number < 0:
         raise Misunderstood(field, "a negative count", "number")
-    return value
+    return number
 
 
-def _stamp(row: dict[str, Any], field: str, zone: ZoneInfo) -> int | None:
-    value = row.get(field)
+def stamp(value: object, field: str, zone: ZoneInfo) -> int | None:
+    """A field's value, a local time, as unix milliseconds; None where it says «never»; raises Misunderstood."""
     if value is None or value in (0, "0"):
         return None
     if not isinstance(value, str):

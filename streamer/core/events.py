@@ -22,35 +22,7 @@ from streamer.core.model import (
     When,
     Window,
 )
-
-
-class Poll(msgspec.Struct, frozen=True):
-    """What every extension of one poll shares.
-
-    `asked_at` and `asked_not_before` are the request on the vendor's clock: its estimate and lower bound; `now` is the
-    latest moment that the answer describes. What is new happened from `start` (None for a source's first poll) to
-    `end`; a row that was not there before came after `whole_from`. `back` is how far lower bounds from before a jump
-    of a clock must go back to hold on either reading; `offset_low` turns our clock's moments into the vendor's
-    earliest. `gap`: nobody had looked for a while. `jumped`, `shift`, `rests`: see Window. `jump` is the window of the
-    last poll before this one in which a clock jumped.
-    """
-
-    source: str
-    poll_id: str
-    observed_at: int
-    asked_at: int
-    asked_not_before: int
-    now: int
-    start: int | None
-    whole_from: int | None
-    end: int
-    back: int
-    jumped: bool
-    shift: tuple[int, int]
-    offset_low: int
-    gap: bool
-    rests: bool
-    jump: Window | None
+from streamer.core.poll import Poll
 
 
 def first_seen(

@@ -6,15 +6,13 @@ One good poll in: the events and state records it proves out. The same arguments
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, Protocol
 
 import msgspec
 
 from streamer.core import clock, events, gate, merge
-from streamer.core.events import Poll
 from streamer.core.evidence import answering
-from streamer.core.feed import STALE_AFTER
 from streamer.core.model import (
     AgentState,
     AgentStateChanged,
@@ -26,23 +24,60 @@ from streamer.core.model import (
     SourceState,
     Window,
 )
+from streamer.core.poll import NO_RESTS, Poll, open_poll, since
 
-NO_RESTS = 3
-"""So many calls offered within a wrap-up, and for so long after the first of them as the gate is wary, the vendor is
-taken not to keep to `wrapuptime`; fewer are odd rows."""
+Told = tuple[Sequence[AgentStateChanged], AgentState | None, Sequence[str]]
+"""One extension's events, its record after the poll (None: never seen and not readable now), contradictions."""
+
+Tell = Callable[
+    [str, AgentState | None, tuple[Seat, ...], Poll, gate.Verdict, frozenset[str], Settings],
+    Told,
+]
+
+
+class Rest(Protocol):
+    """The extensions that are left out of a comparison because nothing of theirs can change in it, as far as it depends
+    on them: how many of them have seats, and the moments at which what they leave open may have ended."""
+
+    seated: int
+
+    def waiting(self, poll: Poll) -> Iterable[int]: ...
+
+
+class Nobody:
+    """No extension is left out."""
+
+    seated = 0
+
+    def waiting(self, poll: Poll) -> Iterable[int]:
+        return ()
 
 
 def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[SourceState, Batch]:
     """The state after this poll, and what has to be published for it."""
-    poll, offset = _open(state, snapshot, settings)
-    rows = _by_extension(snapshot.seats)
+    poll, offset = open_poll(state, snapshot, settings)
+    return compare(poll, offset, state, snapshot, by_extension(snapshot.seats), settings, Nobody(), extension)
+
+
+def compare(
+    poll: Poll,
+    offset: clock.Offset | None,
+    state: SourceState,
+    snapshot: Snapshot,
+    rows: Mapping[str, tuple[Seat, ...]],
+    settings: Settings,
+    rest: Rest,
+    tell: Tell,
+) -> tuple[SourceState, Batch]:
+    """`step` for the extensions in `state.agents` and in `rows` (the poll's seats by extension) alone: what it
+    needs of others, `rest` says. `tell` is `extension`, or what gives the same."""
     known, lacked = gate.without_wrong_absences(state.agents, rows)
     missing = gate.missing(known, rows)
     known = {**known, **missing} if missing else known
     wary = state.wary_until is not None and snapshot.requested_at < state.wary_until
     verdict = gate.judge(
         missing,
-        sum(1 for agent in known.values() if agent.groups),
+        rest.seated + sum(1 for agent in known.values() if agent.groups),
         poll.end,
         snapshot.unread,
         (state.anonymous, snapshot.anonymous),
@@ -55,17 +90,18 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     kinds: Counter[str] = Counter()
     strays: list[int | None] = []
     returned = 0
-    for extension in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread):
-        before, seats = known.get(extension), rows.get(extension, ())
-        events_, after, problems = _extension(extension, before, seats, poll, verdict, snapshot.unread, settings)
+    for name in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread):
+        before, seats = known.get(name), rows.get(name, ())
+        events_, after, problems = tell(name, before, seats, poll, verdict, snapshot.unread, settings)
         told += events_
-        kinds.update(problems)
+        if problems:
+            kinds.update(problems)
         if before is not None:
             strays += clock.strays(before.groups, seats, poll.start, poll.end)
-        was = state.agents.get(extension)
-        returned += was is not None and was.absent_since is not None and extension not in missing
+        was = state.agents.get(name)
+        returned += was is not None and was.absent_since is not None and name not in missing
         if after is not None and after != was:
-            changed[extension] = after
+            changed[name] = after
     agents = {**state.agents, **changed} if changed else state.agents
     forgotten = _forgettable(state.agents, rows.keys() | snapshot.unread, poll.end, settings)
     if forgotten:
@@ -74,14 +110,14 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     whole_until = _whole_until(poll, agents, verdict)
     after_poll = SourceState(
         agents=agents,
-        complete_until=_complete_until(poll, whole_until, agents),
+        complete_until=min([_complete_until(poll, whole_until, agents), *rest.waiting(poll)]),
         offset=offset,
         polled_at=snapshot.requested_at,
         anonymous=snapshot.anonymous,
         suspects=verdict.suspects,
         doubted=bool(verdict.waiting),
         jumps=state.jumps + poll.jumped,
-        jump=_since(poll.start if poll.start is not None else poll.end, poll) if poll.jumped else state.jump,
+        jump=since(poll.start if poll.start is not None else poll.end, poll) if poll.jumped else state.jump,
         seen_until=poll.asked_not_before,
         wary_until=snapshot.requested_at + gate.WARY if lacked else state.wary_until,
         no_rest=(*state.no_rest, *[snapshot.requested_at] * kinds["no_rest"])[-NO_RESTS:],
@@ -109,43 +145,7 @@ def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[So
     return after_poll, batch
 
 
-def _open(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[Poll, clock.Offset | None]:
-    measured = clock.measure(snapshot.requested_at, snapshot.answered_at, snapshot.reqtime, snapshot.rsptime)
-    elapsed = None if state.polled_at is None else snapshot.requested_at - state.polled_at
-    span, jumped = clock.estimate(state.offset, measured, elapsed or 0)
-    # What happened since the last poll may be stamped by either reading of a clock that jumped; what comes by the new.
-    offset = measured if jumped else span
-    low, high = (offset or clock.UNKNOWN).low, (offset or clock.UNKNOWN).high
-    end = snapshot.answered_at + (span or clock.UNKNOWN).high
-    shift, back = (0, 0), 0
-    if jumped and state.offset is not None and measured is not None:
-        shift = clock.shift(state.offset, measured, elapsed or 0)
-        back = max(0, state.offset.low - measured.low)
-    until = state.seen_until if state.seen_until is not None else state.complete_until
-    start = None if until is None else min(until - back, end)
-    patience = None if settings.poll_interval_ms is None else STALE_AFTER * settings.poll_interval_ms
-    poll = Poll(
-        source=snapshot.source,
-        poll_id=f"{snapshot.source}/{snapshot.requested_at}",
-        observed_at=snapshot.requested_at,
-        asked_at=snapshot.requested_at + (low + high) // 2,
-        asked_not_before=snapshot.requested_at + low,
-        now=snapshot.answered_at + high,
-        start=start,
-        whole_from=start if start is None or state.whole_until is None else min(start, state.whole_until - back),
-        end=end,
-        back=back,
-        jumped=jumped,
-        shift=shift,
-        offset_low=low,
-        gap=elapsed is None or (patience is not None and elapsed > patience),
-        rests=len(state.no_rest) < NO_RESTS or snapshot.requested_at - state.no_rest[0] > gate.WARY,
-        jump=state.jump,
-    )
-    return poll, offset
-
-
-def _by_extension(seats: Sequence[Seat]) -> dict[str, tuple[Seat, ...]]:
+def by_extension(seats: Sequence[Seat]) -> dict[str, tuple[Seat, ...]]:
     """The seats of each extension, ordered by group so that the order of the answer's rows changes nothing."""
     found: dict[str, tuple[Seat, ...]] = {}
     for seat in seats:
@@ -172,29 +172,29 @@ def _touched(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ..
     }
 
 
-def _extension(
-    extension: str,
+def extension(
+    name: str,
     before: AgentState | None,
     seats: tuple[Seat, ...],
     poll: Poll,
     verdict: gate.Verdict,
     unread: frozenset[str],
     settings: Settings,
-) -> tuple[Sequence[AgentStateChanged], AgentState | None, Sequence[str]]:
-    """One extension's events, its record after this poll (None: never seen and not readable now), contradictions."""
+) -> Told:
+    """What one poll tells of one extension, from its record before (None: it has none) and its seats now."""
     if before is None:
         if not seats:
             return (), None, ()
-        window = None if poll.whole_from is None else _since(poll.whole_from, poll)
-        told, after = events.first_seen(extension, seats, window, poll, settings, blind=extension in unread)
+        window = None if poll.whole_from is None else since(poll.whole_from, poll)
+        told, after = events.first_seen(name, seats, window, poll, settings, blind=name in unread)
         return told, after, ()
     here = {seat.group for seat in seats}
     absent = tuple(seat.group for seat in before.groups if seat.group not in here)
-    blind = extension in verdict.held or extension in unread
+    blind = name in verdict.held or name in unread
     window = _window(before, absent, poll, blind=blind)
     if poll.whole_from is not None and not here <= {seat.group for seat in before.groups}:
         window = msgspec.structs.replace(window, start=min(window.start, poll.whole_from))
-    if extension in verdict.held:
+    if name in verdict.held:
         seats = merge.held(before.groups, seats)
     return events.known(before, seats, window, poll, settings, _doubt(before, absent, window, verdict))
 
@@ -212,7 +212,7 @@ def _window(before: AgentState, absent: tuple[str, ...], poll: Poll, *, blind: b
         start = before.observed_at + poll.offset_low
     # One more seat than the last poll missed: it left after the first absence, so that only this poll bounds it.
     waited = before.absent_since is not None and set(absent) <= set(before.absent_groups)
-    window, jump = _since(start, poll), poll.jump
+    window, jump = since(start, poll), poll.jump
     if jump is not None and before.read_until is not None and before.read_until <= jump.start:
         # Its news may be from before that jump.
         window = msgspec.structs.replace(window, end=max(window.end, jump.end), jumped=True, shift=jump.shift)
@@ -223,20 +223,6 @@ def _window(before: AgentState, absent: tuple[str, ...], poll: Poll, *, blind: b
         wrapping=before.state == "wrap_up",
         missed=before.absent_since if len(before.absent_groups) == len(before.groups) else None,
         missed_polls=before.absent_polls,
-    )
-
-
-def _since(start: int, poll: Poll) -> Window:
-    """The window from `start` to the poll's end."""
-    return Window(
-        start=min(start, poll.end),
-        end=poll.end,
-        asked=poll.asked_not_before,
-        asked_about=poll.asked_at,
-        now=poll.now,
-        jumped=poll.jumped,
-        shift=poll.shift,
-        rests=poll.rests,
     )
 
 
@@ -260,9 +246,11 @@ def _forgettable(
     settings: Settings,
 ) -> tuple[str, ...]:
     return tuple(
-        name
-        for name, agent in agents.items()
-        if not agent.groups and name not in there and now - agent.since > settings.forget_after_ms
+        sorted(
+            name
+            for name, agent in agents.items()
+            if not agent.groups and name not in there and now - agent.since > settings.forget_after_ms
+        )
     )
 
 
