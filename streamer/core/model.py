@@ -7,7 +7,7 @@ are on ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -75,7 +75,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     answered_at: int
     reqtime: int | None
     rsptime: int | None
-    seats: tuple[Seat, ...]
+    seats: Sequence[Seat]
     unread: frozenset[str]
     anonymous: int
     rejected: tuple[RejectedRow, ...]

@@ -6,8 +6,8 @@ One good poll in: the events and state records it proves out. The same arguments
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any
 
 import msgspec
 
@@ -35,28 +35,10 @@ Tell = Callable[
 ]
 
 
-class Rest(Protocol):
-    """The extensions that are left out of a comparison because nothing of theirs can change in it, as far as it depends
-    on them: how many of them have seats, and the moments at which what they leave open may have ended."""
-
-    seated: int
-
-    def waiting(self, poll: Poll) -> Iterable[int]: ...
-
-
-class Nobody:
-    """No extension is left out."""
-
-    seated = 0
-
-    def waiting(self, poll: Poll) -> Iterable[int]:
-        return ()
-
-
 def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[SourceState, Batch]:
     """The state after this poll, and what has to be published for it."""
     poll, offset = open_poll(state, snapshot, settings)
-    return compare(poll, offset, state, snapshot, by_extension(snapshot.seats), settings, Nobody(), extension)
+    return compare(poll, offset, state, snapshot, by_extension(snapshot.seats), settings, extension, 0)
 
 
 def compare(
@@ -66,18 +48,21 @@ def compare(
     snapshot: Snapshot,
     rows: Mapping[str, tuple[Seat, ...]],
     settings: Settings,
-    rest: Rest,
     tell: Tell,
+    elsewhere: int,
 ) -> tuple[SourceState, Batch]:
-    """`step` for the extensions in `state.agents` and in `rows` (the poll's seats by extension) alone: what it
-    needs of others, `rest` says. `tell` is `extension`, or what gives the same."""
+    """`step` for the extensions in `state.agents` and in `rows` (the poll's seats by extension) alone.
+
+    `tell` is `extension`, or gives the same; `elsewhere` counts the extensions with seats that are left out because
+    nothing happens to them. `complete_until` does not take these into account.
+    """
     known, lacked = gate.without_wrong_absences(state.agents, rows)
     missing = gate.missing(known, rows)
     known = {**known, **missing} if missing else known
     wary = state.wary_until is not None and snapshot.requested_at < state.wary_until
     verdict = gate.judge(
         missing,
-        rest.seated + sum(1 for agent in known.values() if agent.groups),
+        elsewhere + sum(1 for agent in known.values() if agent.groups),
         poll.end,
         snapshot.unread,
         (state.anonymous, snapshot.anonymous),
@@ -110,7 +95,7 @@ def compare(
     whole_until = _whole_until(poll, agents, verdict)
     after_poll = SourceState(
         agents=agents,
-        complete_until=min([_complete_until(poll, whole_until, agents), *rest.waiting(poll)]),
+        complete_until=_complete_until(poll, whole_until, agents),
         offset=offset,
         polled_at=snapshot.requested_at,
         anonymous=snapshot.anonymous,
