@@ -11,7 +11,8 @@ import msgspec
 
 from streamer.config import Config, Source
 from streamer.core.feed import Cursor, Delivery, FeedStatus, Health, Status, judge
-from streamer.core.model import SECOND, AgentState, Batch, Seat, SourceState
+from streamer.core.model import SECOND, AgentState, Batch, SourceState
+from streamer.core.quick.door import Quick
 from streamer.core.rejected import Told
 from streamer.core.thaw import read_agent_state
 from streamer.kafka.restore import LastFeed
@@ -79,8 +80,7 @@ class Channel:
         """Go on under this configuration, which may be another one than before."""
         self.config = config
         self.source = source
-        self.settings = config.settings(source)
-        self.by_bytes: Mapping[bytes, Seat] = {}
+        self.quick = Quick(config.settings(source))
 
     @property
     def name(self) -> str:
@@ -261,7 +261,7 @@ class Channel:
             confirmed_until=complete,
             poll_interval_s=self.source.poll_interval,
             heartbeat_s=self.config.feed.heartbeat,
-            extensions=sum(1 for agent in self.state.agents.values() if agent.groups),
+            extensions=self.quick.seated(self.state),
             delivery=self.delivery,
             cursor=cursor,
             outbox_batches=left,

@@ -12,13 +12,12 @@ from contextlib import suppress
 
 import msgspec
 
-from streamer.core.decode import decode
 from streamer.core.model import Batch
+from streamer.core.quick.door import Quick
 from streamer.core.rejected import body_batch, redact
-from streamer.core.step import step
 from streamer.errors import VendorError, VendorRefused
 from streamer.runtime.channel import Channel
-from streamer.runtime.ports import Clock, Observer, Source, Span, Tracer
+from streamer.runtime.ports import Clock, Observer, Opens, Source, Span, Tracer
 from streamer.vendor.budget import REFUSED_RETRY, UNAVAILABLE_CAP, backoff
 from streamer.vendor.session import Polled, Unusable
 
@@ -125,12 +124,15 @@ class Poller:
     async def _poll(self, span: Span) -> float | None:
         """One poll. The seconds to wait before the next where it failed, None for the usual rhythm."""
         channel = self._channel
+        quick = channel.quick  # a new configuration may bring another one meanwhile
+        if isinstance(self._source, Opens):
+            self._source.opener = quick.open
         try:
             polled = await self._source.poll()
         except VendorError as error:
             return self._failed(error, span)
         try:
-            self._compare(polled, span)
+            self._compare(quick, polled, span)
         except Exception as error:  # one bad source must not end the others' process
             self._observer.problem("internal error in a poll", source=channel.name, error=repr(error), exception=error)
             trouble = f"internal error: {type(error).__name__}"
@@ -140,12 +142,11 @@ class Poller:
         self._failures = 0
         return None
 
-    def _compare(self, polled: Polled, span: Span) -> None:
+    def _compare(self, quick: Quick, polled: Polled, span: Span) -> None:
         channel = self._channel
-        snapshot = decode(polled.opened, polled.requested_at, polled.answered_at, channel.settings, channel.by_bytes)
-        state, batch = step(channel.state, snapshot, channel.settings)
-        channel.by_bytes = snapshot.by_bytes
-        channel.state = state
+        channel.state, batch, snapshot = quick.advance(
+            channel.state, polled.opened, polled.requested_at, polled.answered_at
+        )
         channel.take(batch, self._source.secrets(), span.headers)
         span.ended(
             "good", poll_id=batch.poll_id, rows=len(snapshot.seats), events=len(batch.events), status=polled.status
@@ -159,7 +160,7 @@ class Poller:
                 good_at=channel.moment(),
                 trouble="",
                 refused=False,
-                doubted=state.doubted,
+                doubted=channel.state.doubted,
                 blocked="",
             )
         )

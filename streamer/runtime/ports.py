@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streamer import config
 from streamer.core.feed import Delivery
@@ -11,13 +11,14 @@ from streamer.kafka.restore import LastFeed, Restored
 from streamer.kafka.serde import Record
 from streamer.observe.observer import Observer
 from streamer.observe.tracing import UNTRACED, Span, Tracer
-from streamer.vendor.session import Polled
+from streamer.vendor.session import Opener, Polled
 
 __all__ = [
     "UNTRACED",
     "Clock",
     "Membership",
     "Observer",
+    "Opens",
     "Sink",
     "Source",
     "Span",
@@ -49,6 +50,13 @@ class Source(Protocol):
     def secrets(self) -> tuple[str, ...]:
         """What must appear in no record."""
         ...
+
+
+@runtime_checkable
+class Opens(Protocol):
+    """A source that lets its answers be opened by `opener`: by who knows the last one and need not read all of them."""
+
+    opener: Opener
 
 
 class Vendors(Protocol):

@@ -16,10 +16,11 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from streamer.core.envelope import open_envelope
 from streamer.errors import ConfigError, VendorUnavailable
 from streamer.units import is_local
 from streamer.vendor.budget import poll_budget
-from streamer.vendor.session import Account, Answer, Call, Polled, Sent, Step, Unreached, Unusable, poll
+from streamer.vendor.session import Account, Answer, Call, Opener, Polled, Sent, Step, Unreached, Unusable, poll
 from streamer.vendor.tokens import Clock, Tokens, drive
 
 __all__ = ["Clock", "Polled", "Reply", "Session", "Unusable", "VendorClient", "http_session", "tls", "trouble"]
@@ -233,6 +234,7 @@ class VendorClient:
     ) -> None:
         """`poll_interval` in seconds, above 0: it sets how many status calls a second are allowed."""
         self.name = name
+        self.opener: Opener = open_envelope
         self._session = session
         self._queuename = queuename
         self._extnumber = extnumber
@@ -243,7 +245,7 @@ class VendorClient:
 
         Raises VendorUnavailable (Unusable when an answer came that is none), VendorRefused.
         """
-        return await drive(poll(self._session.account, self._queuename, self._extnumber), self._perform)
+        return await drive(poll(self._session.account, self._queuename, self._extnumber, self.opener), self._perform)
 
     def spare(self) -> float:
         """Seconds until the budget allows a poll beside the regular ones: see budget.py."""

@@ -16,7 +16,7 @@ A configured token cannot be renewed: on 600 it is VendorRefused, on 1003 and 10
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -116,11 +116,16 @@ class Unreached(VendorUnavailable):
     """No connection came about: nothing was sent."""
 
 
+Opener = Callable[[bytes], Opened | Failure]
+"""Reads an answer's envelope: `open_envelope`, or what gives the same outcome."""
+
 Step = NeedToken | Call
 Sent = str | Answer
 
 
-def poll(account: Account, queuename: str = "", extnumber: str = "") -> Generator[Step, Sent, Polled]:
+def poll(
+    account: Account, queuename: str = "", extnumber: str = "", opener: Opener = open_envelope
+) -> Generator[Step, Sent, Polled]:
     """One poll: needs a token, asks for the status, and if the token was at fault does both once more.
 
     Raises VendorUnavailable, its subclass Unusable, or VendorRefused, by the table above.
@@ -130,7 +135,7 @@ def poll(account: Account, queuename: str = "", extnumber: str = "") -> Generato
         answer = yield from _call(status_form(token, queuename, extnumber))
         secrets = (token, account.accesskey, account.token)
         _check_http(account, answer, secrets)
-        outcome = open_envelope(answer.body)
+        outcome = opener(answer.body)
         if isinstance(outcome, Opened):
             return Polled(answer.requested_at, answer.answered_at, answer.status, answer.body, outcome)
         if outcome.kind == "malformed":

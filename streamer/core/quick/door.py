@@ -122,8 +122,10 @@ class Quick:
             self._state, self._known, self._last, self._by_bytes = state, Known(state.agents), None, {}
         if ahead is not None and ahead.opened is opened:
             text, begin, end = ahead.result
-        else:
+        elif opened.result:
             ahead, text, begin, end = None, opened.result, 0, len(opened.result)
+        else:
+            raise ValueError("this answer was opened by another fast path")
         try:
             if self._last is None:
                 touched, last = self._whole(text[begin:end])
