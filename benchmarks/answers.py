@@ -45,7 +45,10 @@ class Floor:
         self._blocks = self._cut(rows)
         self._steps = [0] * rows
         self._rows = [self._first(number) for number in range(rows)]
-        self._texts = [msgspec.json.encode(row) for row in self._rows]
+        self._texts = [b""] * rows
+        for number in range(rows):
+            for moment in range(1 + number % len(STEPS)):
+                self._move(number, _stamp(MORNING + 60 * moment))
         self.answers = 0
 
     def _cut(self, rows: int) -> list[list[int]]:

@@ -68,7 +68,7 @@ def shift(known: Offset, measured: Offset, elapsed_ms: int) -> tuple[int, int]:
 
 def strays(before: Sequence[Seat], after: Sequence[Seat], start: int | None, end: int) -> list[int | None]:
     """How far (ms) each stamp that moved between two polls is from when it can have moved; None for one that is not."""
-    if start is None:
+    if start is None or before is after:
         return []
     old = {seat.group: seat for seat in before}
     found: list[int | None] = []
@@ -76,11 +76,14 @@ def strays(before: Sequence[Seat], after: Sequence[Seat], start: int | None, end
         was = old.get(seat.group)
         if was is None or was is seat:
             continue
-        for stamp, known in zip(_stamps(seat), _stamps(was), strict=True):
-            if stamp is None or stamp == known:
-                continue
-            off = stamp - end if stamp > end else min(0, stamp + SECOND - start)
-            found.append(off or None)
+        for stamp, known in (
+            (seat.offered_at, was.offered_at),
+            (seat.answered_at, was.answered_at),
+            (seat.status_changed_at, was.status_changed_at),
+        ):
+            if stamp is not None and stamp != known:
+                off = stamp - end if stamp > end else min(0, stamp + SECOND - start)
+                found.append(off or None)
     return found
 
 

@@ -58,8 +58,8 @@ def first_seen(
         read_until=(when.at if when.not_before is None else when.not_before) if blind else None,
         memory=memory,
     )
-    told = [AgentStateChanged("first_seen", None, after, when, steps[0].basis)]
-    return told, _told(told, after, steps[1:], None)
+    first = [AgentStateChanged("first_seen", None, after, when, steps[0].basis)]
+    return first, told(first, after, steps[1:], None)
 
 
 def _arrived(
@@ -72,13 +72,13 @@ def _arrived(
     return lived.steps, lived.memory
 
 
-def _told(told: list[AgentStateChanged], after: AgentState, steps: Sequence[Transition], gap: int | None) -> AgentState:
+def told(into: list[AgentStateChanged], after: AgentState, steps: Sequence[Transition], gap: int | None) -> AgentState:
     """Adds an event for each step; the record after them."""
     for step in steps:
         previous, after = after, _numbered(after, step.state, step.when, moved=True)
         # Who had signed out in between had no rows then.
         shown = after if step.state != "signed_out" else msgspec.structs.replace(after, groups=(), memory=())
-        told.append(_event(_change(previous.state, step.state), previous, shown, step, gap))
+        into.append(_event(_change(previous.state, step.state), previous, shown, step, gap))
     return after
 
 
@@ -97,17 +97,17 @@ def known(
     due = merge.wrap_up_due(seats, lived.memory)
     after = _evidence(before, seats, poll, {**doubt, "memory": lived.memory, "wrap_up_due": due})
     gap = window.end - window.start if poll.gap else None
-    told: list[AgentStateChanged] = []
-    after = _told(told, after, lived.steps, gap)
-    if (joined or left) and not told:
+    found: list[AgentStateChanged] = []
+    after = told(found, after, lived.steps, gap)
+    if (joined or left) and not found:
         when = merge.regrouped(merge.pairs(before.groups, seats), window)
         previous, after = after, _numbered(after, before.state, when, moved=False)
-        told.append(_event("groups", previous, after, Transition(before.state, when), gap))
+        found.append(_event("groups", previous, after, Transition(before.state, when), gap))
     if joined or left:
         # Who signs in joins with it; otherwise it is by the end of the poll's events that the groups have changed.
-        place = 0 if told[0].change == "signed_in" else -1
-        told[place] = msgspec.structs.replace(told[place], joined=joined, left=left)
-    return told, after, lived.kinds
+        place = 0 if found[0].change == "signed_in" else -1
+        found[place] = msgspec.structs.replace(found[place], joined=joined, left=left)
+    return found, after, lived.kinds
 
 
 def _event(

@@ -23,7 +23,8 @@ from streamer.core.quick.known import NO_SEATS, Known
 from streamer.core.quick.ordered import ordered
 from streamer.core.quick.rows import Reader
 from streamer.core.quick.shuffled import shuffled
-from streamer.core.step import by_extension, compare, extension, step
+from streamer.core.quick.twins import Twins
+from streamer.core.step import by_extension, compare, step
 
 STAND_IN = b"1763862000763"
 """What stands for the rows in an envelope that is read without them."""
@@ -53,6 +54,7 @@ class Quick:
         self._settings = settings
         self._reader = Reader(settings)
         self._known = Known({})
+        self._twins = Twins()
         self._state: SourceState | None = None
         self._last: Answer | None = None
         self._head = b""
@@ -218,7 +220,7 @@ class Quick:
         rows = {name: seats for name, seats in rows.items() if seats}
         elsewhere = known.seated - sum(1 for agent in agents.values() if agent.groups)
         focused = msgspec.structs.replace(state, agents=agents)
-        after, batch = compare(poll, offset, focused, snapshot, rows, settings, extension, elsewhere)
+        after, batch = compare(poll, offset, focused, snapshot, rows, settings, self._twins.tell, elsewhere)
         known.update(batch.states, batch.forgotten)
         known.show(rows, names)
         complete = min([after.whole_until or 0, *known.waiting(poll)])

@@ -72,6 +72,10 @@ class Ordered:
                 position += len(block[0])
                 blocks.append(block)
                 continue
+            end = walk.one(position, block, blocks)
+            if end:
+                position = end
+                continue
             following = self._blocks[number + 1] if number + 1 < len(self._blocks) else None
             position = walk.block(position, self._split(block[0], number == 0), block[1], following, blocks)
         position = walk.block(position, [], (), None, blocks)
@@ -96,6 +100,36 @@ class _Walk:
         self._new: set[tuple[str, str]] = set()
         self.pairs: list[Pair] = []
         self.more = 0
+
+    def one(self, position: int, block: Block, blocks: list[Block]) -> int:
+        """As `block` where one row has changed in its place, as is mostly so; 0 where that is not all."""
+        text, marker, (old, seats) = self._text, self._marker, block
+        matches = text.startswith
+        begin = len(self._gap) if position > self._begin else 0
+        at = 0
+        if begin and not matches(self._gap, position):
+            return 0
+        while True:
+            stop = old.find(marker, begin) + 1 or len(old)
+            if not matches(old[begin:stop], position + begin):
+                break
+            begin = stop + len(self._gap)
+            at += 1
+            if stop == len(old):
+                return 0
+        start = position + begin
+        rest = old[stop:]
+        stop = text.find(marker, start) + 1 or text.find(self._end, start) + 1
+        if not matches(rest, stop):
+            return 0
+        seat = self._read(text[start:stop])
+        before = seats[at]
+        if seat is None or seat.extension != before.extension or seat.group != before.group:
+            return 0
+        self.pairs.append((before, seat))
+        stop += len(rest)
+        blocks.append((text[position:stop], (*seats[:at], seat, *seats[at + 1 :])))
+        return stop
 
     def block(
         self, position: int, rows: Sequence[bytes], seats: Sequence[Seat], following: Block | None, blocks: list[Block]
