@@ -22,9 +22,10 @@ offer) breaks that rule again and again; it is then given up for the source for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
+
+import msgspec
 
 from streamer.core.evidence import Evidence, Kind, answering, call_of
 from streamer.core.model import SECOND, Seat, When, Window
@@ -33,8 +34,7 @@ Entered = Literal["ringing", "talking", "ended", "failed", "over"]
 """`ended`: a call that had been answered; `failed`: an offer that had not; `over`: the wrap-up after `ended`."""
 
 
-@dataclass(slots=True)
-class Point:
+class Point(msgspec.Struct, gc=False):
     """One step of the chain, within [low, high]; `at` where it has a stamp. `told` already, by an earlier poll."""
 
     entered: Entered
@@ -195,7 +195,7 @@ def tighten(points: Sequence[Point], rest: int, *, rests: bool) -> list[Point] |
     `rest` is wrapuptime in milliseconds. Where the vendor keeps to it (`rests`), an offer stamped t means that the call
     before had ended before t - rest (and not only before t), since both are counted in whole seconds.
     """
-    made = [replace(point) for point in points]
+    made = [msgspec.structs.replace(point) for point in points]
     for one, other in pairwise(made):
         other.low = max(other.low, one.low + (rest if rests and _offers(one, other) else 0))
     for one, other in reversed(list(pairwise(made))):

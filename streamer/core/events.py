@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from streamer.core import merge
 from streamer.core.codes import State
@@ -77,7 +77,7 @@ def told(into: list[AgentStateChanged], after: AgentState, steps: Sequence[Trans
     for step in steps:
         previous, after = after, _numbered(after, step.state, step.when, moved=True)
         # Who had signed out in between had no rows then.
-        shown = after if step.state != "signed_out" else msgspec.structs.replace(after, groups=(), memory=())
+        shown = after if step.state != "signed_out" else replace(after, groups=(), memory=())
         into.append(_event(_change(previous.state, step.state), previous, shown, step, gap))
     return after
 
@@ -106,17 +106,17 @@ def known(
     if joined or left:
         # Who signs in joins with it; otherwise it is by the end of the poll's events that the groups have changed.
         place = 0 if found[0].change == "signed_in" else -1
-        found[place] = msgspec.structs.replace(found[place], joined=joined, left=left)
+        found[place] = replace(found[place], joined=joined, left=left)
     return found, after, lived.kinds
 
 
 def _event(
     change: Change, before: AgentState, after: AgentState, step: Transition, gap: int | None
 ) -> AgentStateChanged:
-    when = msgspec.structs.replace(
-        step.when, at=after.occurred_at, not_after=max(step.when.not_after, after.occurred_at)
-    )
-    return AgentStateChanged(change, before, after, when, step.basis, gap=gap, ended_from=step.ended_from)
+    when, at = step.when, after.occurred_at
+    if when.at != at or when.not_after < at:
+        when = replace(when, at=at, not_after=max(when.not_after, at))
+    return AgentStateChanged(change, before, after, when, step.basis, (), (), gap, step.ended_from)
 
 
 def _change(before: State, after: State) -> Change:
@@ -135,7 +135,7 @@ def _evidence(
     fields = {"groups": seats, "agent": seats[0].agent if seats else before.agent, **fields}
     if all(getattr(before, name) == value for name, value in fields.items()):
         return before
-    return msgspec.structs.replace(before, observed_at=poll.observed_at, poll_id=poll.poll_id, **fields)
+    return replace(before, observed_at=poll.observed_at, poll_id=poll.poll_id, **fields)
 
 
 def _numbered(after: AgentState, state: State, when: When, *, moved: bool) -> AgentState:
@@ -144,17 +144,17 @@ def _numbered(after: AgentState, state: State, when: When, *, moved: bool) -> Ag
     Along an extension's sequence time never goes back: the estimate is moved, the bounds only widened.
     """
     sequence = after.sequence + 1
+    event_id = f"{after.source}/{after.extension}/{after.epoch}/{sequence}"
     at = max(when.at, after.occurred_at)
-    fields: dict[str, Any] = {
-        "sequence": sequence,
-        "event_id": f"{after.source}/{after.extension}/{after.epoch}/{sequence}",
-        "occurred_at": at,
-    }
-    if moved:
-        fields |= {
-            "state": state,
-            "since": at,
-            "occurred_not_before": when.not_before,
-            "occurred_not_after": max(when.not_after, at),
-        }
-    return msgspec.structs.replace(after, **fields)
+    if not moved:
+        return replace(after, sequence=sequence, event_id=event_id, occurred_at=at)
+    return replace(
+        after,
+        sequence=sequence,
+        event_id=event_id,
+        occurred_at=at,
+        state=state,
+        since=at,
+        occurred_not_before=when.not_before,
+        occurred_not_after=max(when.not_after, at),
+    )

@@ -5,29 +5,42 @@ Moments are written as RFC 3339 in UTC, with milliseconds only where there are a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
+import msgspec
 import orjson
 
 from streamer.core.feed import FeedStatus
 from streamer.core.infer import state_of
 from streamer.core.merge import by_group
-from streamer.core.model import SECOND, AgentState, AgentStateChanged, Memory, Seat
+from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended, Memory, Seat
 
 SCHEMA_VERSION = "1.0"
+
+MOST_TEXTS = 65_536
+"""Texts of moments that are remembered, some 8 MB."""
+
+
+class _Texts(dict[int, str]):
+    """Moments that were written before: the same few turn up in record after record."""
+
+    def __missing__(self, moment: int) -> str:
+        if len(self) >= MOST_TEXTS:
+            self.clear()
+        second, ms = divmod(moment, SECOND)
+        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        text = self[moment] = f"{text}.{ms:03d}Z" if ms else f"{text}Z"
+        return text
+
+
+_text = _Texts()
 
 
 def rfc3339(moment: int) -> str:
     """Unix milliseconds as RFC 3339 UTC."""
-    second, ms = divmod(moment, SECOND)
-    return f"{_second(second)}.{ms:03d}Z" if ms else f"{_second(second)}Z"
-
-
-@lru_cache(maxsize=65_536)
-def _second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return _text[moment]
 
 
 def _maybe(moment: int | None) -> str | None:
@@ -42,119 +55,227 @@ def milliseconds(text: str) -> int:
     return round(moment.timestamp() * SECOND)
 
 
-def group(seat: Seat, memory: Memory | None) -> dict[str, Any]:
-    """A seat as an item of `groups`."""
-    return {
-        "name": seat.group,
-        "state": state_of(seat, memory),
-        "state_code": seat.state_code,
-        "status_code": seat.status_code,
-        "offered_at": _maybe(seat.offered_at),
-        "answered_at": _maybe(seat.answered_at),
-        "status_changed_at": _maybe(seat.status_changed_at),
-        "calls_answered": seat.calls_answered,
-        "no_answer_count": seat.no_answer_count,
-        "wrap_up_s": seat.wrap_up_s,
-    }
+class _Since(msgspec.Struct, gc=False):
+    state: str
+    since: str
 
 
-def _groups(agent: AgentState, *, evidence: bool = False) -> list[dict[str, Any]]:
-    """The extension's rows; with `evidence` also what only inference needs of them."""
-    memories = by_group(agent.memory)
-    if not evidence:
-        return [group(seat, memories.get(seat.group)) for seat in agent.groups]
-    return [
-        {**group(seat, known := memories.get(seat.group)), "agent": seat.agent, "status": seat.status, **_memory(known)}
-        for seat in agent.groups
-    ]
+class _Group(msgspec.Struct, gc=False):
+    """A seat as an item of an event's `groups`."""
+
+    name: str
+    state: str
+    state_code: int | None
+    status_code: int | None
+    offered_at: str | None
+    answered_at: str | None
+    status_changed_at: str | None
+    calls_answered: int | None
+    no_answer_count: int | None
+    wrap_up_s: int | None
 
 
-def _memory(memory: Memory | None) -> dict[str, Any]:
-    ended = memory and memory.ended
-    return {
-        "call_ended": ended
-        and {
-            "at": rfc3339(ended.at),
-            "not_before": rfc3339(ended.not_before),
-            "not_after": rfc3339(ended.not_after),
-        },
-        "on_demand": memory is not None and memory.on_demand,
-    }
+class _Ended(msgspec.Struct, gc=False):
+    at: str
+    not_before: str
+    not_after: str
 
 
-def event(changed: AgentStateChanged) -> dict[str, Any]:
-    """An `AgentStateChanged` as the contract writes it."""
+class _Row(_Group, gc=False):
+    """A seat in an extension's record: with what only inference needs of it."""
+
+    agent: str
+    status: str
+    call_ended: _Ended | None
+    on_demand: bool
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    schema_version: str
+    event_id: str
+    source: str
+    extension: str
+    agent: str
+    epoch: str
+    sequence: int
+    change: str
+    previous: _Since | None
+    current: _Since
+    previous_duration_s: float | None
+    previous_duration_min_s: float | None
+    previous_duration_max_s: float | None
+    occurred_at: str
+    occurred_not_before: str | None
+    occurred_not_after: str
+    basis: str
+    evidence: tuple[str, ...]
+    observed_at: str
+    poll_id: str
+    groups: list[_Group]
+    joined: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    left: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    gap_s: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class _State(msgspec.Struct, gc=False):
+    type: str
+    schema_version: str
+    source: str
+    extension: str
+    agent: str
+    epoch: str
+    sequence: int
+    event_id: str
+    occurred_at: str
+    state: str
+    since: str
+    occurred_not_before: str | None
+    occurred_not_after: str
+    groups: list[_Row]
+    observed_at: str
+    poll_id: str
+    wrap_up_due: str | None
+    absent_since: str | None
+    absent_polls: int
+    read_until: str | None
+    absent_groups: tuple[str, ...]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def event_text(changed: AgentStateChanged) -> bytes:
+    """An `AgentStateChanged` as the contract writes it, in compact JSON."""
     before, after, when = changed.before, changed.after, changed.when
-    record: dict[str, Any] = {
-        "type": "AgentStateChanged",
-        "schema_version": SCHEMA_VERSION,
-        "event_id": after.event_id,
-        "source": after.source,
-        "extension": after.extension,
-        "agent": after.agent,
-        "epoch": after.epoch,
-        "sequence": after.sequence,
-        "change": changed.change,
-        "previous": before and {"state": before.state, "since": rfc3339(before.since)},
-        "current": {"state": after.state, "since": rfc3339(after.since)},
-        **_durations(changed),
-        "occurred_at": rfc3339(when.at),
-        "occurred_not_before": _maybe(when.not_before),
-        "occurred_not_after": rfc3339(when.not_after),
-        "basis": changed.basis,
-        "evidence": list(when.evidence),
-        "observed_at": rfc3339(after.observed_at),
-        "poll_id": after.poll_id,
-        "groups": _groups(after),
-    }
+    lasted, shortest, longest = _durations(changed)
+    record = _Event(
+        "AgentStateChanged",
+        SCHEMA_VERSION,
+        after.event_id,
+        after.source,
+        after.extension,
+        after.agent,
+        after.epoch,
+        after.sequence,
+        changed.change,
+        None if before is None else _Since(before.state, _text[before.since]),
+        _Since(after.state, _text[after.since]),
+        lasted,
+        shortest,
+        longest,
+        _text[when.at],
+        None if when.not_before is None else _text[when.not_before],
+        _text[when.not_after],
+        changed.basis,
+        when.evidence,
+        _text[after.observed_at],
+        after.poll_id,
+        [
+            _Group(
+                seat.group,
+                state_of(seat, memory),
+                seat.state_code,
+                seat.status_code,
+                None if seat.offered_at is None else _text[seat.offered_at],
+                None if seat.answered_at is None else _text[seat.answered_at],
+                None if seat.status_changed_at is None else _text[seat.status_changed_at],
+                seat.calls_answered,
+                seat.no_answer_count,
+                seat.wrap_up_s,
+            )
+            for seat, memory in _rows(after)
+        ],
+    )
     if changed.change == "groups" or changed.joined or changed.left:
-        record["joined"] = list(changed.joined)
-        record["left"] = list(changed.left)
+        record.joined, record.left = changed.joined, changed.left
     if changed.gap is not None:
-        record["gap_s"] = changed.gap / SECOND
-    return record
+        record.gap_s = changed.gap / SECOND
+    return _encode(record)
 
 
-def _durations(changed: AgentStateChanged) -> dict[str, float | None]:
+def _rows(agent: AgentState) -> Iterable[tuple[Seat, Memory | None]]:
+    """The extension's seats, each with what is remembered of it."""
+    if not agent.memory:
+        return [(seat, None) for seat in agent.groups]
+    memories = by_group(agent.memory)
+    return [(seat, memories.get(seat.group)) for seat in agent.groups]
+
+
+def _durations(changed: AgentStateChanged) -> tuple[float | None, float | None, float | None]:
     """How long the previous state lasted, in seconds, with the bounds that both ends' bounds leave."""
     before, when = changed.before, changed.when
     if before is None or changed.change == "groups":
-        return dict.fromkeys(("previous_duration_s", "previous_duration_min_s", "previous_duration_max_s"))
-    ended = [moment for moment in (when.not_before, changed.ended_from) if moment is not None]
-    shortest = min(ended, default=before.occurred_not_after) - before.occurred_not_after
-    longest = None if before.occurred_not_before is None else when.not_after - before.occurred_not_before
-    return {
-        "previous_duration_s": (when.at - before.since) / SECOND,
-        "previous_duration_min_s": max(0, shortest) / SECOND,
-        "previous_duration_max_s": None if longest is None else max(0, longest) / SECOND,
-    }
+        return None, None, None
+    began, until = before.occurred_not_after, when.not_before
+    if changed.ended_from is not None and (until is None or changed.ended_from < until):
+        until = changed.ended_from
+    longest = None
+    if before.occurred_not_before is not None:
+        longest = max(0, when.not_after - before.occurred_not_before) / SECOND
+    shortest = (until - began) / SECOND if until is not None and until > began else 0.0
+    return (when.at - before.since) / SECOND, shortest, longest
+
+
+def state_text(agent: AgentState) -> bytes:
+    """An `AgentState` as the state topic holds it, in compact JSON."""
+    return _encode(
+        _State(
+            "AgentState",
+            SCHEMA_VERSION,
+            agent.source,
+            agent.extension,
+            agent.agent,
+            agent.epoch,
+            agent.sequence,
+            agent.event_id,
+            _text[agent.occurred_at],
+            agent.state,
+            _text[agent.since],
+            None if agent.occurred_not_before is None else _text[agent.occurred_not_before],
+            _text[agent.occurred_not_after],
+            [
+                _Row(
+                    seat.group,
+                    state_of(seat, memory),
+                    seat.state_code,
+                    seat.status_code,
+                    None if seat.offered_at is None else _text[seat.offered_at],
+                    None if seat.answered_at is None else _text[seat.answered_at],
+                    None if seat.status_changed_at is None else _text[seat.status_changed_at],
+                    seat.calls_answered,
+                    seat.no_answer_count,
+                    seat.wrap_up_s,
+                    seat.agent,
+                    seat.status,
+                    None if memory is None else _ended(memory.ended),
+                    memory is not None and memory.on_demand,
+                )
+                for seat, memory in _rows(agent)
+            ],
+            _text[agent.observed_at],
+            agent.poll_id,
+            _maybe(agent.wrap_up_due),
+            _maybe(agent.absent_since),
+            agent.absent_polls,
+            _maybe(agent.read_until),
+            agent.absent_groups,
+        )
+    )
+
+
+def _ended(ended: Ended | None) -> _Ended | None:
+    return None if ended is None else _Ended(_text[ended.at], _text[ended.not_before], _text[ended.not_after])
+
+
+def event(changed: AgentStateChanged) -> dict[str, Any]:
+    """The fields of an `AgentStateChanged`, for who reads them here."""
+    return orjson.loads(event_text(changed))
 
 
 def agent_state(agent: AgentState) -> dict[str, Any]:
-    """An `AgentState` as the state topic holds it."""
-    return {
-        "type": "AgentState",
-        "schema_version": SCHEMA_VERSION,
-        "source": agent.source,
-        "extension": agent.extension,
-        "agent": agent.agent,
-        "epoch": agent.epoch,
-        "sequence": agent.sequence,
-        "event_id": agent.event_id,
-        "occurred_at": rfc3339(agent.occurred_at),
-        "state": agent.state,
-        "since": rfc3339(agent.since),
-        "occurred_not_before": _maybe(agent.occurred_not_before),
-        "occurred_not_after": rfc3339(agent.occurred_not_after),
-        "groups": _groups(agent, evidence=True),
-        "observed_at": rfc3339(agent.observed_at),
-        "poll_id": agent.poll_id,
-        "wrap_up_due": _maybe(agent.wrap_up_due),
-        "absent_since": _maybe(agent.absent_since),
-        "absent_polls": agent.absent_polls,
-        "read_until": _maybe(agent.read_until),
-        "absent_groups": list(agent.absent_groups),
-    }
+    """The fields of an `AgentState`, for who reads them here."""
+    return orjson.loads(state_text(agent))
 
 
 def feed_status(feed: FeedStatus) -> dict[str, Any]:

@@ -9,7 +9,8 @@ its end would be invented.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from streamer.core.calls import Point
 from streamer.core.model import SECOND, Ended, Memory, Seat, When, Window

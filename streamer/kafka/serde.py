@@ -16,6 +16,11 @@ Headers = tuple[tuple[str, bytes], ...]
 
 EVENT_SCHEMA = b"agent-state-changed-1.0.json"
 
+_VERSION = ("ce_specversion", b"1.0")
+_TYPE = ("ce_type", b"AgentStateChanged")
+_SCHEMA = ("ce_dataschema", EVENT_SCHEMA)
+_JSON = ("content-type", b"application/json")
+
 
 class Record(msgspec.Struct, frozen=True):
     """One Kafka record. `timestamp` is unix ms of our clock; a None value is a tombstone."""
@@ -48,7 +53,7 @@ def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str], trac
         Record(
             topics.state_topic,
             key(agent.source, agent.extension),
-            wire.dumps(wire.agent_state(agent)),
+            wire.state_text(agent),
             at,
         )
         for agent in batch.states
@@ -63,19 +68,19 @@ def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str], trac
 
 def _event(changed: AgentStateChanged, topic: str, trace: Headers) -> Record:
     agent = changed.after
-    body = wire.event(changed)
+    source, extension = agent.source, agent.extension
     headers = (
-        ("ce_specversion", b"1.0"),
+        _VERSION,
         ("ce_id", agent.event_id.encode()),
-        ("ce_source", f"/streamer/{agent.source}".encode()),
-        ("ce_type", b"AgentStateChanged"),
-        ("ce_time", body["occurred_at"].encode()),
-        ("ce_subject", agent.extension.encode()),
-        ("ce_dataschema", EVENT_SCHEMA),
-        ("content-type", b"application/json"),
+        ("ce_source", f"/streamer/{source}".encode()),
+        _TYPE,
+        ("ce_time", wire.rfc3339(changed.when.at).encode()),
+        ("ce_subject", extension.encode()),
+        _SCHEMA,
+        _JSON,
         *trace,
     )
-    return Record(topic, key(agent.source, agent.extension), wire.dumps(body), agent.observed_at, headers)
+    return Record(topic, key(source, extension), wire.event_text(changed), agent.observed_at, headers)
 
 
 def encode_feed(feed: FeedStatus, topics: Kafka) -> Record:
