@@ -8,6 +8,7 @@ now, and a list of whole JSON objects with commas between them reads as just the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from streamer.core.model import Seat
 from streamer.core.quick.changes import Changes, Layout, Odd, Pair
@@ -15,8 +16,9 @@ from streamer.core.quick.changes import Changes, Layout, Odd, Pair
 ROWS = 8
 """Rows of a block: few enough that a changed row costs little, many enough that the others cost next to nothing."""
 
-Block = tuple[bytes, tuple[Seat, ...]]
-"""The text of some rows, with the gap before it (none stands before the list's first row), and their seats."""
+Block = tuple[bytes, tuple[Seat, ...], tuple[int, ...]]
+"""The text of some rows, with the gap before it (none stands before the list's first row), their seats, and where each
+row ends in the text."""
 
 Read = Callable[[bytes], Seat | None]
 Shown = Callable[[Seat], bool]
@@ -27,8 +29,10 @@ def ordered(layout: Layout, texts: Sequence[bytes], seats: Sequence[Seat], read:
     """The answer that has these rows."""
     blocks: list[Block] = []
     for at in range(0, len(texts), ROWS):
+        rows = texts[at : at + ROWS]
         lead = layout.gap if at else b""
-        blocks.append((lead + layout.gap.join(texts[at : at + ROWS]), tuple(seats[at : at + ROWS])))
+        sizes = (len(rows[0]) + len(lead), *(len(row) + len(layout.gap) for row in rows[1:]))
+        blocks.append((lead + layout.gap.join(rows), tuple(seats[at : at + ROWS]), tuple(accumulate(sizes))))
     return Ordered(layout, blocks, len(texts), read, shown)
 
 
@@ -48,16 +52,17 @@ class Ordered:
 
     def seats(self) -> Sequence[Seat]:
         """All of its seats, in order."""
-        return [seat for _, seats in self._blocks for seat in seats]
+        return [seat for _, seats, _ in self._blocks for seat in seats]
 
     def texts(self) -> Sequence[bytes]:
         """Each row's text, in order."""
-        return [row for number, (text, _) in enumerate(self._blocks) for row in self._split(text, number == 0)]
+        return [row for number, block in enumerate(self._blocks) for row in self._split(block, number == 0)]
 
-    def _split(self, text: bytes, first: bool) -> list[bytes]:
-        parts = text[0 if first else len(self.layout.gap) :].split(self.layout.marker)
-        last = len(parts) - 1
-        return [(b"{" if at else b"") + part + (b"}" if at < last else b"") for at, part in enumerate(parts)]
+    def _split(self, block: Block, first: bool) -> list[bytes]:
+        text, _, ends = block
+        gap = len(self.layout.gap)
+        begins = (0 if first else gap, *(end + gap for end in ends[:-1]))
+        return [text[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
     def changes(self, text: bytes, begin: int) -> Changes:
         """What another answer, whose first row begins at `begin`, holds beside this one.
@@ -77,7 +82,7 @@ class Ordered:
                 position = end
                 continue
             following = self._blocks[number + 1] if number + 1 < len(self._blocks) else None
-            position = walk.block(position, self._split(block[0], number == 0), block[1], following, blocks)
+            position = walk.block(position, self._split(block, number == 0), block[1], following, blocks)
         position = walk.block(position, [], (), None, blocks)
         count = self._count + walk.more
         last = Ordered(self.layout, blocks, count, self.read, self.shown)
@@ -93,6 +98,7 @@ class _Walk:
         self._text = text
         self._begin = begin
         self._gap = old.layout.gap
+        self._lead = old.layout.gap + b"{"
         self._marker = old.layout.marker
         self._end = old.layout.end
         self._read = old.read
@@ -103,32 +109,29 @@ class _Walk:
 
     def one(self, position: int, block: Block, blocks: list[Block]) -> int:
         """As `block` where one row has changed in its place, as is mostly so; 0 where that is not all."""
-        text, marker, (old, seats) = self._text, self._marker, block
-        matches = text.startswith
-        begin = len(self._gap) if position > self._begin else 0
-        at = 0
-        if begin and not matches(self._gap, position):
+        text, (old, seats, ends) = self._text, block
+        at, last = 0, len(ends) - 1
+        while at < last:
+            middle = (at + last) // 2
+            if text.startswith(old[: ends[middle]], position):
+                at = middle + 1
+            else:
+                last = middle
+        listed = bool(at) or position > self._begin
+        start = position + (ends[at - 1] if at else 0) + (len(self._gap) if listed else 0)
+        if not (text.startswith(self._lead, start - len(self._gap)) if listed else text.startswith(b"{", start)):
             return 0
-        while True:
-            stop = old.find(marker, begin) + 1 or len(old)
-            if not matches(old[begin:stop], position + begin):
-                break
-            begin = stop + len(self._gap)
-            at += 1
-            if stop == len(old):
-                return 0
-        start = position + begin
-        rest = old[stop:]
-        stop = text.find(marker, start) + 1 or text.find(self._end, start) + 1
-        if not matches(rest, stop):
-            return 0
-        seat = self._read(text[start:stop])
+        stop = text.find(self._marker, start) + 1 or text.find(self._end, start) + 1
+        rest = old[ends[at] :]
         before = seats[at]
-        if seat is None or seat.extension != before.extension or seat.group != before.group:
+        if not text.startswith(rest, stop) or (seat := self._read(text[start:stop])) is None or not _same(seat, before):
             return 0
         self.pairs.append((before, seat))
+        more = stop - position - ends[at]
+        if more:
+            ends = (*ends[:at], *(end + more for end in ends[at:]))
         stop += len(rest)
-        blocks.append((text[position:stop], (*seats[:at], seat, *seats[at + 1 :])))
+        blocks.append((text[position:stop], (*seats[:at], seat, *seats[at + 1 :]), ends))
         return stop
 
     def block(
@@ -169,7 +172,8 @@ class _Walk:
         self._gone(seats[at:])
         for first in range(0, len(kept), ROWS):
             last = min(first + ROWS, len(kept))
-            blocks.append((text[begin : stops[last - 1]], tuple(kept[first:last])))
+            ends = tuple(stop - begin for stop in stops[first:last])
+            blocks.append((text[begin : stops[last - 1]], tuple(kept[first:last]), ends))
             begin = stops[last - 1]
         return position
 

@@ -5,15 +5,21 @@ None for a row that is written otherwise: what it means, `decode` says. Where th
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from streamer.core.codes import Meaning, read
-from streamer.core.decode import LONGEST_TEXT, count, extension_number, stamp, whole
+from streamer.core.codes import State, read
+from streamer.core.decode import LARGEST_NUMBER, LONGEST_TEXT, count, extension_number, stamp, whole
 from streamer.core.loose import Misunderstood
 from streamer.core.model import Seat, Settings
+
+MOST_MOMENTS = 65_536
+"""Stamps that are remembered, some 8 MB."""
+
+MOST_CODES = 10_000
+"""Pairs of codes, and names of groups, that are remembered."""
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -31,61 +37,83 @@ class _Row(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Row).decode
-_code = lru_cache(maxsize=4096, typed=True)(whole)
-_count = lru_cache(maxsize=4096, typed=True)(count)
-_stamp = lru_cache(maxsize=65_536)(stamp)
+
+
+class _Moments(dict[str | None, int | None]):
+    """Stamps as they were read before: a floor shares most of its fresh ones."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+
+    def __missing__(self, text: str | None) -> int | None:
+        if len(self) >= MOST_MOMENTS:
+            self.clear()
+        moment = self[text] = stamp(text, "", self._zone)
+        return moment
+
+
+class _Meanings(dict[tuple[int | str | None, int | str | None], tuple[State, State, int | None, int | None]]):
+    """What a row's state and status stand for, each with its code."""
+
+    def __init__(self, own: Mapping[int, State]) -> None:
+        self._own = own
+
+    def __missing__(
+        self, fields: tuple[int | str | None, int | str | None]
+    ) -> tuple[State, State, int | None, int | None]:
+        if len(self) >= MOST_CODES:
+            self.clear()
+        codes = (whole(fields[0], "state"), whole(fields[1], "status"))
+        if codes == (None, None):
+            raise Misunderstood("state", "no code", "no_code")
+        meaning = read(*codes, self._own)
+        found = self[fields] = (meaning.state, meaning.status, *codes)
+        return found
 
 
 class Reader:
     """Reads the rows of one source."""
 
     def __init__(self, settings: Settings) -> None:
-        self._zone = ZoneInfo(settings.timezone)
-        self._codes = settings.codes
-        self._meanings: dict[tuple[int | None, int | None], Meaning] = {}
+        self._moments = _Moments(ZoneInfo(settings.timezone))
+        self._meanings = _Meanings(settings.codes)
         self._groups: dict[str, str] = {}
 
     def seat(self, text: bytes) -> Seat | None:
         """The row's seat; None where `decode` has to judge."""
         try:
             row = _decode(text)
-            codes = (_code(row.state, "state"), _code(row.status, "status"))
-            meaning = self._meanings.get(codes) or self._meaning(codes)
-            agent = row.seatsname or ""
-            if meaning is None or len(row.queuename) > LONGEST_TEXT or len(agent) > LONGEST_TEXT:
-                return None
-            extension = row.extnumber
+            extension, agent = row.extnumber, row.seatsname or ""
             if isinstance(extension, int) or not (extension.isdigit() and extension.isascii() and len(extension) <= 64):
                 extension = extension_number(extension)
-            zone = self._zone
+            if len(row.queuename) > LONGEST_TEXT or len(agent) > LONGEST_TEXT:
+                return None
+            state, status, state_code, status_code = self._meanings[row.state, row.status]
+            moments = self._moments
             return Seat(
                 self._groups.get(row.queuename) or self._group(row.queuename),
                 extension,
                 agent,
-                meaning[0],
-                meaning[1],
-                codes[0],
-                codes[1],
-                _stamp(row.lastassigntime, "", zone),
-                _stamp(row.lastanswertime, "", zone),
-                _stamp(row.seatschangetime, "", zone),
-                _count(row.callsanswered, ""),
-                _count(row.noanswercount, ""),
-                _count(row.wrapuptime, ""),
+                state,
+                status,
+                state_code,
+                status_code,
+                moments[row.lastassigntime],
+                moments[row.lastanswertime],
+                moments[row.seatschangetime],
+                _count(row.callsanswered),
+                _count(row.noanswercount),
+                _count(row.wrapuptime),
             )
         except (Misunderstood, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def _group(self, name: str) -> str:
         """One and the same text for all rows of a group."""
-        if len(self._groups) > 10_000:
+        if len(self._groups) >= MOST_CODES:
             self._groups.clear()
         return self._groups.setdefault(name, name)
 
-    def _meaning(self, codes: tuple[int | None, int | None]) -> Meaning | None:
-        if codes == (None, None):
-            return None
-        if len(self._meanings) > 1000:
-            self._meanings.clear()
-        found = self._meanings[codes] = read(*codes, self._codes)
-        return found
+
+def _count(value: int | str | None) -> int | None:
+    return value if type(value) is int and 0 <= value <= LARGEST_NUMBER else count(value, "")
