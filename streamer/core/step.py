@@ -6,8 +6,8 @@ One good poll in: the events and state records it proves out. The same arguments
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,16 +29,21 @@ from streamer.core.poll import NO_RESTS, Poll, open_poll, since
 Told = tuple[Sequence[AgentStateChanged], AgentState | None, Sequence[str]]
 """One extension's events, its record after the poll (None: never seen and not readable now), contradictions."""
 
-Tell = Callable[
-    [str, AgentState | None, tuple[Seat, ...], Poll, gate.Verdict, frozenset[str], Settings],
-    Told,
-]
+
+class Swift(NamedTuple):
+    """What one poll tells of one extension whose presence nobody doubts, and how far its fresh stamps are off. `after`
+    is None where nothing is new."""
+
+    events: Sequence[AgentStateChanged]
+    after: AgentState | None
+    kinds: Sequence[str]
+    strays: Sequence[int | None]
 
 
 def step(state: SourceState, snapshot: Snapshot, settings: Settings) -> tuple[SourceState, Batch]:
     """The state after this poll, and what has to be published for it."""
     poll, offset = open_poll(state, snapshot, settings)
-    return compare(poll, offset, state, snapshot, by_extension(snapshot.seats), settings, extension, 0)
+    return compare(poll, offset, state, snapshot, by_extension(snapshot.seats), settings)
 
 
 def compare(
@@ -48,13 +53,13 @@ def compare(
     snapshot: Snapshot,
     rows: Mapping[str, tuple[Seat, ...]],
     settings: Settings,
-    tell: Tell,
-    elsewhere: int,
+    elsewhere: int = 0,
+    swift: Mapping[str, Swift] = {},
 ) -> tuple[SourceState, Batch]:
     """`step` for the extensions in `state.agents` and in `rows` (the poll's seats by extension) alone.
 
-    `tell` is `extension`, or gives the same; `elsewhere` counts the extensions with seats that are left out because
-    nothing happens to them. `complete_until` does not take these into account.
+    `elsewhere` counts the extensions with seats that are left out: nothing happens to them, or what does is in `swift`.
+    `complete_until` does not take these into account.
     """
     known, lacked = gate.without_wrong_absences(state.agents, rows)
     missing = gate.missing(known, rows)
@@ -75,9 +80,17 @@ def compare(
     kinds: Counter[str] = Counter()
     strays: list[int | None] = []
     returned = 0
-    for name in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread):
+    for name in sorted(_touched(known, rows, poll) | missing.keys() | snapshot.unread | swift.keys()):
+        if (done := swift.get(name)) is not None:
+            told += done.events
+            strays += done.strays
+            if done.kinds:
+                kinds.update(done.kinds)
+            if done.after is not None:
+                changed[name] = done.after
+            continue
         before, seats = known.get(name), rows.get(name, ())
-        events_, after, problems = tell(name, before, seats, poll, verdict, snapshot.unread, settings)
+        events_, after, problems = extension(name, before, seats, poll, verdict, snapshot.unread, settings)
         told += events_
         if problems:
             kinds.update(problems)

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace as replace_
 
 from streamer.core.decode import LONG_LIST, MOST_GROUPS, SHORTEST_ROW, decode
 from streamer.core.envelope import Failure, Opened, open_envelope
 from streamer.core.loose import split
-from streamer.core.model import Batch, Seat, Settings, Snapshot, SourceState
+from streamer.core.model import AgentState, Batch, Seat, Settings, Snapshot, SourceState
 from streamer.core.poll import open_poll
 from streamer.core.quick.changes import Answer, Changes, Odd, Rows, layout_of
 from streamer.core.quick.known import NO_SEATS, Known
@@ -24,7 +25,7 @@ from streamer.core.quick.ordered import ordered
 from streamer.core.quick.rows import Reader
 from streamer.core.quick.shuffled import shuffled
 from streamer.core.quick.twins import Twins
-from streamer.core.step import by_extension, compare, step
+from streamer.core.step import Swift, by_extension, compare, step
 
 STAND_IN = b"1763862000763"
 """What stands for the rows in an envelope that is read without them."""
@@ -54,7 +55,6 @@ class Quick:
         self._settings = settings
         self._reader = Reader(settings)
         self._known = Known({})
-        self._twins = Twins()
         self._state: SourceState | None = None
         self._last: Answer | None = None
         self._head = b""
@@ -214,17 +214,29 @@ class Quick:
         """`step` for the extensions that are touched, and for those of which something is open."""
         known, settings = self._known, self._settings
         poll, offset = open_poll(state, snapshot, settings)
-        names = known.open(poll, settings) | touched.keys() | state.suspects
-        agents = {name: agent for name in names if (agent := known.agents.get(name)) is not None}
-        rows = {name: touched[name] if name in touched else known.shown(name) for name in names}
-        rows = {name: seats for name, seats in rows.items() if seats}
-        elsewhere = known.seated - sum(1 for agent in agents.values() if agent.groups)
-        focused = msgspec.structs.replace(state, agents=agents)
-        after, batch = compare(poll, offset, focused, snapshot, rows, settings, self._twins.tell, elsewhere)
+        twins, swift = Twins(poll, settings), dict[str, Swift]()
+        agents, rows = dict[str, AgentState](), Touched()
+        elsewhere = known.seated
+        opened = known.open(poll, settings) | state.suspects
+        for name in opened | touched.keys():
+            agent = known.agents.get(name)
+            seats = touched[name] if name in touched else known.shown(name)
+            if agent is not None:
+                if (told := twins.tell(agent, seats)) is not None:
+                    known.settle(name)
+                    if agent.groups != seats or name in opened:
+                        swift[name] = told
+                    continue
+                agents[name] = agent
+                elsewhere -= bool(agent.groups)
+            rows[name] = seats
+        focused = replace_(state, agents=agents)
+        there = {name: seats for name, seats in rows.items() if seats}
+        after, batch = compare(poll, offset, focused, snapshot, there, settings, elsewhere, swift)
         known.update(batch.states, batch.forgotten)
-        known.show(rows, names)
+        known.show(rows)
         complete = min([after.whole_until or 0, *known.waiting(poll)])
-        return msgspec.structs.replace(after, agents=known.agents, complete_until=complete), batch
+        return replace_(after, agents=known.agents, complete_until=complete), batch
 
     def _plainly(
         self, state: SourceState, opened: Opened, requested_at: int, answered_at: int
@@ -236,8 +248,8 @@ class Quick:
         snapshot = decode(opened, requested_at, answered_at, self._settings, before)
         after, batch = step(state, snapshot, self._settings)
         known = self._known = Known(after.agents)
-        known.show(by_extension(snapshot.seats), known.agents)
-        after = msgspec.structs.replace(after, agents=known.agents)
+        known.show(dict.fromkeys(known.agents, NO_SEATS) | by_extension(snapshot.seats))
+        after = replace_(after, agents=known.agents)
         self._state, self._last, self._by_bytes = after, None, snapshot.by_bytes
         texts = [bytes(text) for text in split(opened.result)]
         if texts and not snapshot.rejected:

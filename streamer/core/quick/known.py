@@ -77,14 +77,19 @@ class Known:
             del agents[name]
             self._mark(name, None)
 
-    def show(self, rows: Mapping[str, tuple[Seat, ...]], names: Iterable[str]) -> None:
-        """These extensions' rows are those of the last answer."""
-        for name in names:
-            seats, agent = rows.get(name, NO_SEATS), self.agents.get(name)
-            if agent is None or agent.groups is seats or agent.groups == seats:
+    def show(self, rows: Mapping[str, tuple[Seat, ...]]) -> None:
+        """These are the rows of these extensions in the last answer."""
+        for name, seats in rows.items():
+            agent = self.agents.get(name)
+            if agent is None or agent.groups == seats:
                 self._shown.pop(name, None)
             else:
                 self._shown[name] = seats
+
+    def settle(self, name: str) -> None:
+        """The rows of this extension in the last answer are those of its record."""
+        if self._shown:
+            self._shown.pop(name, None)
 
     def _mark(self, name: str, agent: AgentState | None) -> None:
         if name in self._marked:
@@ -100,11 +105,11 @@ class Known:
         elif not agent.groups:
             self._gone[name] = agent.since
             self._oldest = agent.since if self._oldest is None else min(self._oldest, agent.since)
-        elif agent.wrap_up_due is None and not agent.memory and not _doubtful(agent):
+        elif agent.wrap_up_due is None and not agent.memory and not doubtful(agent):
             return
         if agent.memory:
             self._remembering.add(name)
-        if _doubtful(agent):
+        if doubtful(agent):
             self._doubted.add(name)
         self._marked.add(name)
 
@@ -116,7 +121,8 @@ class Known:
             moments.pop(name, None)
 
 
-def _doubtful(agent: AgentState) -> bool:
+def doubtful(agent: AgentState) -> bool:
+    """Did the last poll leave open whether it is there, or since when?"""
     return agent.read_until is not None or agent.absent_polls > 0 or agent.absent_since is not None
 
 

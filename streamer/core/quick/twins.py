@@ -7,77 +7,90 @@ of its twins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
+from msgspec.structs import replace
 
-from streamer.core import events, gate, merge
+from streamer.core import events, merge
+from streamer.core.clock import strays
 from streamer.core.evidence import HALF_WRITTEN, Kind
 from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended, Memory, Seat, Settings, Transition, Window
 from streamer.core.poll import Poll, since
-from streamer.core.step import Told, extension
+from streamer.core.quick.known import doubtful
+from streamer.core.step import Swift
 
 LONG_AGO, YET_TO_COME = "long ago", "yet to come"
 """Stand for stamps that are so far from the window that by how much does not matter."""
 
 
 class _Twins(msgspec.Struct, frozen=True):
-    """What they went through, what to remember of them, contradictions, and when their wrap-up is due."""
+    """What they went through, what to remember of them, contradictions, when their wrap-up is due, and which of their
+    fresh stamps are off."""
 
     steps: tuple[Transition, ...]
     memory: Memory | None
     kinds: tuple[Kind, ...]
     due: int | None
+    strays: tuple[int | None, ...]
 
 
 class Twins:
-    """`tell` gives what `extension` gives."""
+    """The extensions of one poll that are told of swiftly."""
 
-    def __init__(self) -> None:
-        self._poll: Poll | None = None
+    def __init__(self, poll: Poll, settings: Settings) -> None:
+        self._poll = poll
+        self._settings = settings
+        window = since(poll.end if poll.start is None else poll.start, poll)
+        self._windows = (window, replace(window, wrapping=True))
+        self._gap = window.end - window.start if poll.gap else None
+        self._low, self._high = window.start - HALF_WRITTEN - SECOND, window.end
         self._known: dict[tuple[object, ...], _Twins] = {}
-        self._window: Mapping[bool, Window] = {}
-        self._low = self._high = 0
 
-    def tell(
-        self,
-        name: str,
-        before: AgentState | None,
-        seats: tuple[Seat, ...],
-        poll: Poll,
-        verdict: gate.Verdict,
-        unread: frozenset[str],
-        settings: Settings,
-    ) -> Told:
-        """What one poll tells of one extension, from its record before and its seats now."""
-        if (
-            before is None
-            or len(seats) != 1
-            or len(before.groups) != 1
-            or before.groups[0].group != seats[0].group
-            or before.read_until is not None
-            or before.absent_since is not None
-            or before.absent_polls
-            or before.absent_groups
-            or poll.start is None
-            or unread
-        ):
-            return extension(name, before, seats, poll, verdict, unread, settings)
-        if poll is not self._poll:
-            self._open(poll, poll.start)
+    def tell(self, before: AgentState, seats: tuple[Seat, ...]) -> Swift | None:
+        """What this poll tells of an extension, from its record before and its seats now.
+
+        None where more than one row plays a part, or a doubt.
+        """
+        groups = before.groups
+        if len(seats) != 1 or len(groups) != 1 or self._poll.start is None or doubtful(before):
+            return None
+        old, new = groups[0], seats[0]
+        if old.group != new.group:
+            return None
+        memory = before.memory[0] if before.memory else None
         wrapping = before.state == "wrap_up"
-        like = self._likeness(before.groups[0], seats[0], before.memory[0] if before.memory else None, wrapping)
+        like = self._likeness(old, new, memory, wrapping)
         twins = self._known.get(like)
         if twins is None:
-            twins = self._known[like] = _first(before, seats, self._window[wrapping], settings)
-        return _told(before, seats, twins, poll, self._window[wrapping])
+            twins = self._known[like] = self._first(before, seats, self._windows[wrapping])
+        return self._told(before, seats, twins)
 
-    def _open(self, poll: Poll, start: int) -> None:
-        window = since(start, poll)
-        self._poll = poll
-        self._known = {}
-        self._window = {False: window, True: msgspec.structs.replace(window, wrapping=True)}
-        self._low, self._high = window.start - HALF_WRITTEN - SECOND, window.end
+    def _first(self, before: AgentState, seats: tuple[Seat, ...], window: Window) -> _Twins:
+        lived = merge.timeline(before.groups, before.memory, seats, window, self._settings)
+        memory = lived.memory[0] if lived.memory else None
+        off = () if seats is before.groups else strays(before.groups, seats, self._poll.start, self._poll.end)
+        return _Twins(lived.steps, memory, lived.kinds, merge.wrap_up_due(seats, lived.memory), tuple(off))
+
+    def _told(self, before: AgentState, seats: tuple[Seat, ...], twins: _Twins) -> Swift:
+        """As `events.known` has it where neither a group is joined or left nor anything doubted."""
+        poll, memory = self._poll, twins.memory
+        memories = () if memory is None else (Memory(seats[0].group, memory.ended, memory.on_demand),)
+        after = before
+        if before.groups != seats or before.memory != memories or before.wrap_up_due != twins.due:
+            after = replace(
+                before,
+                groups=seats,
+                agent=seats[0].agent,
+                memory=memories,
+                wrap_up_due=twins.due,
+                observed_at=poll.observed_at,
+                poll_id=poll.poll_id,
+            )
+        told: list[AgentStateChanged] = []
+        after = events.told(told, after, twins.steps, self._gap)
+        off = twins.strays
+        if any(off):  # by how much, the likeness does not tell
+            off = strays(before.groups, seats, poll.start, poll.end)
+        return Swift(told, after if after is not before else None, twins.kinds, off)
 
     def _stamp(self, was: int | None, now: int | None) -> object:
         if was == now:
@@ -117,30 +130,3 @@ class Twins:
 
 def _moments(ended: Ended | None) -> tuple[int, int, int] | None:
     return None if ended is None else (ended.at, ended.not_before, ended.not_after)
-
-
-def _first(before: AgentState, seats: tuple[Seat, ...], window: Window, settings: Settings) -> _Twins:
-    lived = merge.timeline(before.groups, before.memory, seats, window, settings)
-    memory = lived.memory[0] if lived.memory else None
-    return _Twins(lived.steps, memory, lived.kinds, merge.wrap_up_due(seats, lived.memory))
-
-
-def _told(before: AgentState, seats: tuple[Seat, ...], twins: _Twins, poll: Poll, window: Window) -> Told:
-    """As `events.known` has it where neither a group is joined or left nor anything doubted."""
-    memory = ()
-    if twins.memory is not None:
-        memory = (Memory(seats[0].group, twins.memory.ended, twins.memory.on_demand),)
-    after = before
-    if before.groups != seats or before.memory != memory or before.wrap_up_due != twins.due:
-        after = msgspec.structs.replace(
-            before,
-            groups=seats,
-            agent=seats[0].agent,
-            memory=memory,
-            wrap_up_due=twins.due,
-            observed_at=poll.observed_at,
-            poll_id=poll.poll_id,
-        )
-    told: list[AgentStateChanged] = []
-    after = events.told(told, after, twins.steps, window.end - window.start if poll.gap else None)
-    return told, after, twins.kinds
