@@ -49,7 +49,7 @@ from benchmarks.poll_cost_systems import (
 from benchmarks.poll_cost_table import tables
 from tests.kafka_server import KafkaServer
 
-INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+INTERVALS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Seconds between two polls."""
 
 ROOM = 1.3
@@ -75,7 +75,7 @@ def fitting(place: Place, systems: list[str]) -> float:
 def measure(system: str, place: Place, interval: float, seconds: float) -> dict[str, float]:
     """One system's polls: milliseconds of CPU of each, from one to the next and, where it is known, of the clock."""
     with sixfold(place.kafka) as topics, Running(system, place, topics, interval) as running:
-        running.settle(interval)
+        running.settle()
         before = running.histograms() if system == OURS else {}
         cost = running.polled(LEAST_POLLS, seconds)
         if system == OURS:

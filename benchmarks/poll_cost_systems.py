@@ -49,13 +49,16 @@ PATIENCE = 120.0
 """Seconds that a program has to get going; the first poll of 50,000 rows publishes all of them."""
 
 LEVEL = 0.1
-"""A program has settled when two windows in a row cost the same, give or take this share."""
+"""A program has settled when two windows in a row cost the same: but for this share, or for two ticks of the account."""
+
+SETTLED = 2.0
+"""Seconds of such a window, at least."""
 
 SETTLING = 60.0
 """Seconds after which it is measured all the same."""
 
-LEAST_POLLS = 8
-"""A poll of ten ticks of the processor's account is known to a tenth with this many; a longer one better."""
+LEAST_POLLS = 6
+"""Of a measurement, however long they take."""
 
 COMMIT, POLL = "streamer_commit_latency_seconds", "streamer_poll_duration_seconds"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -200,14 +203,14 @@ class Running:
         polls = last - first
         return {"cpu_ms": (total - used) / polls * 1e3, "every_ms": (now - begun) / polls * 1e3, "polls": polls}
 
-    def settle(self, interval: float) -> None:
+    def settle(self) -> None:
         """Until the start is over: events of every row published and read back, buffers grown, memory mapped."""
         begun, before = time.monotonic(), self.polled(3, 1.0)["cpu_ms"]
         while time.monotonic() - begun < SETTLING:
-            cost = self.polled(LEAST_POLLS, max(2.0, 4 * interval))["cpu_ms"]
-            if abs(cost - before) <= LEVEL * before:
+            cost = self.polled(3, SETTLED)
+            if abs(cost["cpu_ms"] - before) <= max(LEVEL * before, 2e3 / TICK / cost["polls"]):
                 return
-            before = cost
+            before = cost["cpu_ms"]
 
     def _edge(self) -> tuple[int, float, float]:
         """The moment the next poll is answered: how many there were, when it was, CPU seconds used until then."""
