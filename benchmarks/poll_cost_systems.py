@@ -49,7 +49,7 @@ PATIENCE = 120.0
 """Seconds that a program has to get going; the first poll of 50,000 rows publishes all of them."""
 
 LEVEL = 0.1
-"""A program has settled when two windows in a row cost the same: but for this share, or for two ticks of the account."""
+"""A program has settled when two windows in a row cost the same, but for this share or two ticks of the account."""
 
 SETTLED = 2.0
 """Seconds of such a window, at least."""
