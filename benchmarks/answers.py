@@ -1,7 +1,10 @@
 """A floor for measuring: answers of the status call in which a given share of the rows has changed since the last one.
 
 Every row is one extension. A row that changes goes one step on: waiting, ringing, talking, waiting, paused, waiting …,
-with the stamps and counters that mod_callcenter would leave. Any two answers in a row differ in the same number of rows.
+with the stamps and counters that mod_callcenter would leave. The rows begin at different steps, so that the changes of
+every answer are the same mixture. Any two answers in a row differ in the same number of rows. `externalcallscount`,
+which says nothing about a state, holds the number of the answer with which the row changed last, from 1 on: who reads
+the row can tell when it was handed out.
 """
 
 from __future__ import annotations
@@ -45,11 +48,13 @@ class Floor:
         self._blocks = self._cut(rows)
         self._steps = [0] * rows
         self._rows = [self._first(number) for number in range(rows)]
-        self._texts = [b""] * rows
-        for number in range(rows):
-            for moment in range(1 + number % len(STEPS)):
-                self._move(number, _stamp(MORNING + 60 * moment))
         self.answers = 0
+        """How many were made, which is the number of the newest."""
+        for number in range(rows):  # everybody has had a call and a break, at a time of their own
+            for turn in range(len(STEPS) + number % len(STEPS)):
+                self._move(number, _stamp(MORNING + 37 * number % 3000 + 30 * turn))
+        self._texts = [msgspec.json.encode(row) for row in self._rows]
+        self._list = b""
 
     def _cut(self, rows: int) -> list[list[int]]:
         if not self.changed:
@@ -64,19 +69,29 @@ class Floor:
 
     def answer(self, now: float) -> bytes:
         """The whole body of the next answer, at this moment (unix seconds)."""
-        block = self._blocks[self.answers % len(self._blocks)]
+        self.change(now)
+        return self.body(now)
+
+    def change(self, now: float) -> None:
+        """Make the changes of the next answer, which happen at this moment: most of the work, done before it is asked
+        for."""
         self.answers += 1
         stamp = _stamp(now)
-        for number in block:
-            self._move(number, stamp)
         texts = self._texts
+        for number in self._blocks[self.answers % len(self._blocks)]:
+            self._move(number, stamp)
+            texts[number] = msgspec.json.encode(self._rows[number])
         if self._shuffled:
             texts = texts.copy()
             self._random.shuffle(texts)
+        self._list = b",".join(texts)
+
+    def body(self, now: float) -> bytes:
+        """The newest answer, handed out at this moment."""
         times = b"%d" % int(now)
         head = b'{"ret":200,"data":{"status":0,"desc":"","result":['
         return b"%s%s%s%s%s%s%s" % (
-            head, b",".join(texts), b'],"reqtime":', times, b',"rsptime":', times, b'},"msg":""}',
+            head, self._list, b'],"reqtime":', times, b',"rsptime":', times, b'},"msg":""}',
         )  # fmt: skip
 
     def _move(self, number: int, stamp: str) -> None:
@@ -91,7 +106,7 @@ class Floor:
         elif row.status == CODES["paused"][1]:
             row.seatschangetime, row.callsanswered = stamp, 0
         row.state, row.status = CODES[entered]
-        self._texts[number] = msgspec.json.encode(row)
+        row.externalcallscount = self.answers
 
 
 def _stamp(moment: float) -> str:
