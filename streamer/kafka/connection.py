@@ -26,6 +26,10 @@ STOP_TIMEOUT = 3.0
 REQUEST_TIMEOUT_MS = 10_000
 """Below CALL_TIMEOUT, so that the client names the cause before our own time-out hides it."""
 
+MOST_RECORD_BYTES = 2**20
+"""Of one record as the client estimates it, with its headers: what a broker takes by default. A larger one is refused
+on our side."""
+
 T = TypeVar("T")
 
 _CREDENTIALS = (
@@ -86,6 +90,7 @@ class Connection:
             **self.options(),
             acks="all",
             compression_type=None if compression == "none" else compression,
+            max_request_size=MOST_RECORD_BYTES,
             **extra,
         )
 
@@ -190,8 +195,20 @@ class Connection:
             if inner is not None:
                 closing = asyncio.ensure_future(inner.close())
                 await asyncio.wait([closing], timeout=STOP_TIMEOUT)
+        _read_errors(client)
         if closing.done() and not closing.cancelled() and closing.exception() is not None:
             logging.getLogger(__name__).debug("closing a Kafka client: %r", closing.exception())
+
+
+def _read_errors(client: Any) -> None:
+    # A producer that is fenced fails futures of its own as well, which only its own calls would await: asyncio would
+    # log each as an error that nobody has read, long after a call of ours has raised it.
+    queues = getattr(getattr(client, "_message_accumulator", None), "_batches", {}).values()
+    inner = [getattr(batch, "_drain_waiter", None) for queue in queues for batch in queue]
+    inner.append(getattr(getattr(client, "_txn_manager", None), "_transaction_waiter", None))
+    for future in inner:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
 
 
 def _tls(config: Kafka) -> ssl.SSLContext | None:
