@@ -48,14 +48,20 @@ def make_app(
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def state(_: web.Request) -> web.Response:
+        board.look(now())
         return _json(board.snapshot(now()))
 
     async def timeline(request: web.Request) -> web.Response:
+        board.look(now())
         found = board.timeline(request.match_info["source"], request.match_info["extension"], now())
         return _json(found) if found is not None else web.Response(status=404, text="no such extension\n")
 
     async def events(request: web.Request) -> web.StreamResponse:
-        return await _stream(request, board, board.open_page(now()))
+        page = board.open_page(now())
+        try:
+            return await _stream(request, page)
+        finally:
+            board.close_page(page, now())
 
     app = web.Application(middlewares=[guard(http)])
     app[_board] = board
@@ -86,13 +92,12 @@ def _static(name: str) -> Callable[[web.Request], Any]:
     return page
 
 
-async def _stream(request: web.Request, board: Board, page: Page) -> web.StreamResponse:
+async def _stream(request: web.Request, page: Page) -> web.StreamResponse:
     sending = asyncio.create_task(_send(request, page))
     over = asyncio.create_task(page.over.wait())
     try:
         await asyncio.wait([sending, over], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        board.close_page(page)
         for task in (sending, over):
             task.cancel()
         await asyncio.gather(sending, over, return_exceptions=True)

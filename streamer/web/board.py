@@ -31,6 +31,10 @@ SWEEP = 60_000
 
 READING = "the record is being read"
 
+UNSEEN = 600_000
+"""Milliseconds without a page or a question after which what is committed is not followed any longer: that costs time
+and memory with every transition, and whoever comes then waits for as long as after a start."""
+
 Message = tuple[str, bytes]
 
 
@@ -84,6 +88,26 @@ class Board:
         self._closed = False
         self._told = (0, "")
         self._swept = 0
+        self._seen = 0
+        self._wanted = asyncio.Event()
+
+    async def wanted(self) -> None:
+        """Wait until somebody looks."""
+        await self._wanted.wait()
+
+    def look(self, now: int) -> None:
+        """Somebody does; `now` in unix ms."""
+        self._seen = now
+        self._wanted.set()
+
+    def unseen(self, now: int) -> bool:
+        """Has nobody looked for long?"""
+        return not self._pages and abs(now - self._seen) > UNSEEN
+
+    def rest(self) -> None:
+        """Nothing is followed until somebody looks again."""
+        self._wanted.clear()
+        self.floor, self.changes, self._away = Floor(), Changes(), READING
 
     def show(self, floor: Floor, now: int) -> None:
         """From now on this is the floor, and all of it was read."""
@@ -139,14 +163,16 @@ class Board:
 
     def open_page(self, now: int) -> Page:
         """A page that is told of everything from now on."""
+        self.look(now)
         page = Page(("snapshot", dumps(self.snapshot(now))))
         self._pages.add(page)
         if self._closed or len(self._pages) > MOST_PAGES:
             page.end()
         return page
 
-    def close_page(self, page: Page) -> None:
+    def close_page(self, page: Page, now: int) -> None:
         """The page is gone."""
+        self._seen = now
         self._pages.discard(page)
 
     def close_all(self) -> None:

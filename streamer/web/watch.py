@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import aclosing
 
@@ -11,6 +12,7 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.follower import follow_all
 from streamer.observe.observer import Observer
 from streamer.runtime.ports import Clock
+from streamer.tasks import ended
 from streamer.vendor.budget import backoff
 from streamer.web.board import BEAT, Board
 from streamer.web.floor import HOUR, Changes, Floor
@@ -18,8 +20,26 @@ from streamer.web.floor import HOUR, Changes, Floor
 SILENT_BEATS = 2
 """Heartbeats without any record after which reading begins anew."""
 
+GLANCE = 5.0
+"""Seconds between two looks at whether anybody looks."""
+
 RETRY_BASE, RETRY_CAP = 0.5, 5.0
 """Seconds between two attempts to read."""
+
+
+async def watch_on_demand(
+    board: Board, connection: Connection, config: Config, clock: Clock, observer: Observer
+) -> None:
+    """`watch` while somebody looks, and for a while after that; until cancelled."""
+    while True:
+        await board.wanted()
+        watching = asyncio.create_task(watch(board, connection, config, clock, observer), name="wallboard")
+        try:
+            while not board.unseen(clock.now_ms()):
+                await clock.sleep(GLANCE)
+        finally:
+            await ended([watching])
+        board.rest()
 
 
 async def watch(board: Board, connection: Connection, config: Config, clock: Clock, observer: Observer) -> None:
