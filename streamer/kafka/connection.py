@@ -26,6 +26,10 @@ STOP_TIMEOUT = 3.0
 REQUEST_TIMEOUT_MS = 10_000
 """Below CALL_TIMEOUT, so that the client names the cause before our own time-out hides it."""
 
+MOST_RECORD_BYTES = 2**20
+"""Of one record as the client estimates it, with its headers: what a broker takes by default. A larger one is refused
+on our side."""
+
 T = TypeVar("T")
 
 _CREDENTIALS = (
@@ -86,6 +90,7 @@ class Connection:
             **self.options(),
             acks="all",
             compression_type=None if compression == "none" else compression,
+            max_request_size=MOST_RECORD_BYTES,
             **extra,
         )
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
 from streamer.core.feed import Delivery
-from streamer.kafka.connection import CALL_TIMEOUT, Connection
+from streamer.kafka.connection import CALL_TIMEOUT, MOST_RECORD_BYTES, Connection
 from streamer.kafka.framing import Framing, Framings, unframed
 from streamer.kafka.serde import Record
 
@@ -19,6 +24,8 @@ TRANSACTION_TIMEOUT_MS = 20_000
 """How long a transaction that its producer left open holds up readers, and a take-over: above CALL_TIMEOUT, so that
 the broker ends no transaction that we still wait for."""
 
+KEYS_KEPT = 2**18
+"""Keys whose hash is kept, about 220 bytes each: it is slow in pure Python, and the same extensions come for ever."""
 
 UNFRAMED = Framing()
 
@@ -72,22 +79,68 @@ async def _transaction(producer: Any, records: Sequence[Record], framings: Mappi
 
 
 async def _send(producer: Any, records: Sequence[Record], framings: Mapping[str, Framing]) -> None:
-    pending: list[asyncio.Future[Any]] = []
+    """Send in rounds of at most one batch for each partition, each when the one before has arrived.
+
+    So no record is on its way before all of the earlier rounds are there, and the cursor comes last. Nothing is lost by
+    it: the client has one batch of a partition and one request to a broker on the way at a time in any case.
+    """
+    batches: dict[tuple[str, int], Any] = {}
+    counts: dict[str, int] = {}
     for record in records:
-        framing = UNFRAMED if record.value is None else framings.get(record.topic, UNFRAMED)
-        sent: Any = await producer.send(
-            record.topic,
-            record.value and framing.prefix + record.value,
-            key=record.key,
-            timestamp_ms=record.timestamp,
-            headers=[*record.headers, *framing.headers],
-        )
-        sent.add_done_callback(_seen)
-        pending.append(sent)
-    await asyncio.gather(*pending)
+        topic = record.topic
+        if topic not in counts:
+            counts[topic] = len(await producer.partitions_for(topic))
+        place = topic, _hashed(record.key) % counts[topic]
+        framing = UNFRAMED if record.value is None else framings.get(topic, UNFRAMED)
+        if place in batches and _append(batches[place], record, framing):
+            continue
+        if place in batches:
+            await _deliver(producer, batches)
+            batches, counts = {}, {}  # the topic may have got more partitions meanwhile
+        batches[place] = producer.create_batch()
+        _append(batches[place], record, framing)  # the first record fits, whatever its size
+    await _deliver(producer, batches)
 
 
-def _seen(sent: asyncio.Future[Any]) -> None:
-    # When one record fails, the others' futures fail unawaited: their error is the one that is raised already.
-    if not sent.cancelled():
-        sent.exception()
+def _append(batch: Any, record: Record, framing: Framing) -> bool:
+    """Whether the record had room in the batch."""
+    value = record.value and framing.prefix + record.value
+    headers: list[tuple[str, bytes | None]] = [*record.headers, *framing.headers]
+    taken = batch.append(key=record.key, value=value, timestamp=record.timestamp, headers=headers)
+    if taken is None:
+        return False
+    # `send` would look at each record's size; `append` does not, and an estimate is too dear for the small ones.
+    if taken.size > MOST_RECORD_BYTES // 2:
+        size = DefaultRecordBatchBuilder.estimate_size_in_bytes(record.key, value, headers)
+        if size > MOST_RECORD_BYTES:
+            raise MessageSizeTooLargeError(
+                f"a record of {record.topic} takes {size} bytes, more than the {MOST_RECORD_BYTES} that are allowed"
+            )
+    return True
+
+
+async def _deliver(producer: Any, batches: Mapping[tuple[str, int], Any]) -> None:
+    sent: list[asyncio.Future[Any]] = []
+    for (topic, partition), batch in batches.items():
+        arrival: Any = await producer.send_batch(batch, topic, partition=partition)
+        arrival.add_done_callback(_seen)
+        sent.append(arrival)
+    if sent:
+        # Not `gather`: it passes a cancellation on to the futures, and what becomes of their batches is then read by
+        # nobody, which asyncio would log.
+        await asyncio.wait(sent, return_when=asyncio.FIRST_EXCEPTION)
+    for arrival in sent:
+        if arrival.done():
+            arrival.result()
+
+
+def _seen(arrival: asyncio.Future[Any]) -> None:
+    # When one batch fails, the others' futures fail unawaited: their error is the one that is raised already.
+    if not arrival.cancelled():
+        arrival.exception()
+
+
+@lru_cache(KEYS_KEPT)
+def _hashed(key: bytes) -> int:
+    hashed: int = murmur2(key)
+    return hashed & 0x7FFFFFFF
