@@ -129,8 +129,8 @@ def _stopped(world: World, host: str) -> None:
 STRIKES: dict[str, Callable[[World, str], None]] = {"killed": _killed, "stopped": _stopped}
 
 SETTINGS = {
-    "alone, with a disk": Setting(hosts=("a",), sources=("floor",), grouped=False, disk=True, seconds=5.0),
-    "alone": Setting(hosts=("a",), sources=("floor",), grouped=False, seconds=5.0),
+    "alone, with a disk": Setting(hosts=("a",), sources=("floor",), grouped=False, disk=True, seconds=6.0),
+    "alone": Setting(hosts=("a",), sources=("floor",), grouped=False, seconds=6.0),
     "after a take-over": Setting(hosts=("a", "b"), sources=("floor",), disk=True, seconds=18.0),
 }
 
