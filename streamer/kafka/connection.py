@@ -26,6 +26,10 @@ STOP_TIMEOUT = 3.0
 REQUEST_TIMEOUT_MS = 10_000
 """Below CALL_TIMEOUT, so that the client names the cause before our own time-out hides it."""
 
+BATCH_BYTES = 256 * 2**10
+"""Of a batch, before it is compressed: a poll's records for a partition are mostly one batch, so that its transaction
+takes one round."""
+
 MOST_RECORD_BYTES = 2**20
 """Of one record as the client estimates it, with its headers: what a broker takes by default. A larger one is refused
 on our side."""
@@ -91,6 +95,7 @@ class Connection:
             acks="all",
             compression_type=None if compression == "none" else compression,
             max_request_size=MOST_RECORD_BYTES,
+            max_batch_size=BATCH_BYTES,
             **extra,
         )
 

@@ -12,7 +12,6 @@ from streamer.kafka.connection import Connection
 from streamer.kafka.follower import follow_all
 from streamer.observe.observer import Observer
 from streamer.runtime.ports import Clock
-from streamer.tasks import ended
 from streamer.vendor.budget import backoff
 from streamer.web.board import BEAT, Board
 from streamer.web.floor import HOUR, Changes, Floor
@@ -38,7 +37,8 @@ async def watch_on_demand(
             while not board.unseen(clock.now_ms()):
                 await clock.sleep(GLANCE)
         finally:
-            await ended([watching])
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         board.rest()
 
 
