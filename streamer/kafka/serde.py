@@ -16,6 +16,9 @@ Headers = tuple[tuple[str, bytes], ...]
 
 EVENT_SCHEMA = b"agent-state-changed-1.0.json"
 
+HEADER_BYTES = 64
+"""What a header takes in memory, about, and a record beside its key and value."""
+
 _VERSION = ("ce_specversion", b"1.0")
 _TYPE = ("ce_type", b"AgentStateChanged")
 _SCHEMA = ("ce_dataschema", EVENT_SCHEMA)
@@ -34,7 +37,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Bytes that it keeps waiting in memory, about."""
-        return len(self.key) + len(self.value or b"") + sum(len(k) + len(v) for k, v in self.headers) + 64
+        return len(self.key) + len(self.value or b"") + HEADER_BYTES * (1 + len(self.headers))
 
 
 def key(source: str, extension: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter as Count
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -238,8 +239,8 @@ class MetricsObserver(Observer):
         forgotten: Sequence[str],
         at: int,
     ) -> None:
-        for event in events:
-            self._events.labels(source, event.change, event.basis).inc()
+        for (change, basis), count in Count((event.change, event.basis) for event in events).items():
+            self._events.labels(source, change, basis).inc(count)
         if events:
             self._commit.labels(source).observe((at - events[0].after.observed_at) / 1000)
 

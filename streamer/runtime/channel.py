@@ -23,6 +23,9 @@ from streamer.runtime.ports import Clock
 
 FULL = "the outbox is full"
 
+UNPACKED = 3
+"""Batches that wait as they are: so many are on their way to Kafka, or next, while polls go on at their best pace."""
+
 
 class Writing(msgspec.Struct, frozen=True):
     """The last FeedStatus that was committed: when (unix ms) and what it said."""
@@ -134,8 +137,8 @@ class Channel:
         records = encode(batch, self.config.kafka, self.told, secrets, trace)
         load = Load(records, batch.events, batch.states, batch.forgotten)
         self.number += 1
-        # What is published at once is not worth packing.
-        packed = bool(self.waiting) or self._journal is not None
+        # What is published soon is not worth packing.
+        packed = len(self.waiting) >= UNPACKED or self._journal is not None
         kept = Kept(
             source=self.name,
             cursor=Cursor(self.writer, self.number),

@@ -32,8 +32,9 @@ sent into a closing connection is a lost poll."""
 ERROR_BODY: Final = 64 * 1024
 """Bytes read of an answer that is not HTTP 200: enough to see who wrote it."""
 
-CHUNK: Final = 64 * 1024
-"""Bytes read at a time, so that an endless body is noticed early."""
+READ_AHEAD: Final = 256 * 1024
+"""Bytes that wait to be read before the connection is told to pause: a long list in few pieces, and an endless body is
+still noticed early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def http_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "streamer", "Accept": "application/json"},
+        read_bufsize=READ_AHEAD,
         trust_env=trust_env,
     )
 
@@ -203,18 +205,21 @@ class Session:
         """The body, decompressed. Past the limit an answer of HTTP 200 is an error, any other is cut."""
         good = response.status == 200
         limit = self._max_body if good else ERROR_BODY
-        body = bytearray()
+        parts: list[bytes] = []
+        size = 0
         try:
-            async for chunk in response.content.iter_chunked(CHUNK):
-                body += chunk
-                if len(body) > limit:
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
                     if good:
                         raise _TooLarge
                     break
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             if good:
                 raise  # the HTTP status says more than how its page ended
-        return bytes(body if good else body[:limit])
+        body = b"".join(parts)
+        return body if good else body[:limit]
 
 
 class VendorClient:
