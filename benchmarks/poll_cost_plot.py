@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.poll_cost_systems import OURS, PEER
 from benchmarks.poll_cost_table import cells, figures, median
@@ -27,7 +28,7 @@ def plot(data: Mapping[str, Any], out: Path) -> None:
     mpl.rcParams |= {"svg.hashsalt": "streamer", "svg.fonttype": "none", "font.size": 9, "axes.edgecolor": "#777777"}
     found = [cell for cell in cells(data["whole"]) if not cell[2]]
     sizes, shares = sorted({rows for rows, _, _ in found}), sorted({share for _, share, _ in found})
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), squeeze=False)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True, squeeze=False)
     for place, (title, across, by) in zip(
         axes.flat,
         (
@@ -45,7 +46,8 @@ def plot(data: Mapping[str, Any], out: Path) -> None:
         place.set_xticks(range(len(across)), [f"{one:,}" if by == "rows" else f"{one:.0%}" for one in across])
         place.set_xlabel("rows of an answer" if by == "rows" else "rows that change from answer to answer")
         place.set_yscale("log")
-        place.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        place.yaxis.set_major_formatter(FuncFormatter(_plain))
+        place.yaxis.set_minor_formatter(NullFormatter())
         place.grid(color=GRID, linewidth=0.6)
     axes[0][0].set_ylabel("CPU of the whole process, ms a poll")
     axes[0][0].legend(loc="upper left", frameon=False)
@@ -59,3 +61,7 @@ def _cpu(
     """A system's figure where `by` has this value and the other is in the middle of what was measured."""
     cell = (int(value), shares[len(shares) // 2]) if by == "rows" else (sizes[len(sizes) // 2], value)
     return median(figures(data, (*cell, False), system))
+
+
+def _plain(value: float, _: int | None) -> str:
+    return f"{value:g}"

@@ -12,6 +12,9 @@ Found = Mapping[str, Any]
 COLUMNS = [*((system, True) for system in (PEER, *BARE)), *((system, False) for system in BARE)]
 """The others: each at the common interval, the bare minima also without a rest."""
 
+LATE = 1.05
+"""Times the interval, from one poll to the next."""
+
 CORE = ("opening", "decode", "gate+step", "decode+gate+step")
 """The stages that do with an answer what `orjson.loads` does a part of."""
 
@@ -56,6 +59,11 @@ def ratio(ours: Mapping[int, Found], theirs: Mapping[int, Found]) -> float | Non
     return statistics.median(both) if both else None
 
 
+def late(found: Mapping[int, Found]) -> str:
+    """A mark where polls came later than the interval asks for."""
+    return "*" if any(0 < one["interval"] * LATE * 1e3 < one["every_ms"] for one in found.values()) else ""
+
+
 def _whole(data: Found) -> str:
     reps = 1 + max(one["rep"] for one in data["whole"])
     heads = ["rows", "changed", "order", "every", "ours", "wall"]
@@ -63,7 +71,7 @@ def _whole(data: Found) -> str:
         heads.append(system if resting else f"{system}, no rest")
     lines = [
         f"CPU ms of the whole process per poll, median of {reps}; in brackets ours divided by it. `wall`: ms from our "
-        "request to the commit of its events.",
+        "request to the commit of its events. *: it did not keep to the interval.",
         "",
         _line(heads),
         _line(["---"] * len(heads)),
@@ -73,11 +81,11 @@ def _whole(data: Found) -> str:
         if not ours:
             continue
         every = next(iter(ours.values()))["interval"]
-        row = [*_named(cell), f"{every:g} s", _ms(median(ours)), _ms(median(ours, "wall_ms"))]
+        row = [*_named(cell), f"{every:g} s", _ms(median(ours)) + late(ours), _ms(median(ours, "wall_ms"))]
         for system, resting in COLUMNS:
             theirs = figures(data, cell, system, resting=resting)
             value, times = median(theirs), ratio(ours, theirs)
-            row.append("–" if value is None or times is None else f"{_ms(value)} ({times:.2f})")
+            row.append("–" if value is None or times is None else f"{_ms(value)}{late(theirs)} ({times:.2f})")
         lines.append(_line(row))
     return "\n".join(lines)
 
