@@ -23,9 +23,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
 from benchmarks.answers import Floor
-from benchmarks.poll_cost_stages import TRIP, Core, Laps
+from benchmarks.poll_cost_stages import Core, Laps
 from streamer.config import Config, Kafka, Source
-from streamer.core.envelope import Opened, open_envelope
 from streamer.core.rejected import Told
 from streamer.kafka.serde import Record, encode
 from tests.conftest import Topics
@@ -51,11 +50,9 @@ def made(rows: int, share: float, kafka: Kafka, partitions: Sequence[int]) -> li
     begun, partition = time.time(), cast(Callable[..., int], DefaultPartitioner())
     for number in range(WARM_UP + CYCLE):
         now = begun + number
-        opened = open_envelope(floor.answer(now))
-        assert isinstance(opened, Opened)
-        at = round(now * 1000)
+        batch = core.batch(floor.answer(now), round(now * 1000), Laps())
         places: dict[tuple[str, int], list[Record]] = {}
-        for record in encode(core.batch(opened, at, at + TRIP, Laps()), kafka, told, ()):
+        for record in encode(batch, kafka, told, ()):
             place = record.topic, partition(record.key, list(partitions), list(partitions))
             places.setdefault(place, []).append(record)
         found.append([(*place, records) for place, records in places.items()])

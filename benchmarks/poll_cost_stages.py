@@ -4,11 +4,11 @@
 
 A poll is: an answer of a stub is read, over HTTP, as the program reads it; an answer of a floor in virtual time, one
 second after the last, is parsed by orjson (or, every other time, after our own stages, so that neither always finds it
-in the caches), then opened, decoded, judged and compared, its events encoded and written in a transaction to a real
+in the caches), then decoded, judged and compared, its events encoded and written in a transaction to a real
 Kafka. All figures are milliseconds of this process's CPU time, the median over the polls; those of the stages that
 wait (`read`, `transaction`) are given by the clock, too. Prints one line of JSON.
 
-`read` holds the opening of the envelope, as VendorClient.poll does it: `opening` says how much of it that is.
+`decode` opens the envelope, finds the rows that changed and reads these; `gate+step` makes the batch of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import statistics
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -29,11 +28,10 @@ import orjson
 from benchmarks.answers import Floor
 from benchmarks.poll_cost_systems import LARGEST, Cell, sixfold, stubbed
 from streamer.config import Config, Kafka, Source
-from streamer.core.decode import decode
-from streamer.core.envelope import Opened, open_envelope
-from streamer.core.model import Batch, Seat, Settings, SourceState
+from streamer.core.envelope import Opened
+from streamer.core.model import Batch, Settings, SourceState
+from streamer.core.quick.door import Quick
 from streamer.core.rejected import Told
-from streamer.core.step import step
 from streamer.kafka.connection import Connection
 from streamer.kafka.serde import encode
 from streamer.kafka.sink import Sink
@@ -43,10 +41,6 @@ from tests.topics import settings as kafka_settings
 
 WARM_UP = 5
 """Polls that are not counted."""
-
-OPENING = "opening"
-COMPARING = ("decode", "gate+step")
-"""The stages of Core."""
 
 AT_ONCE = 0.001
 """Poll interval of the reading client, seconds: its budget must not make it wait."""
@@ -75,21 +69,19 @@ class Laps:
 
 
 class Core:
-    """Decode, gate and step: all that lies between an opened answer and its batch, with what it carries from poll to
-    poll. The one place that knows how the program does it; the marks name the parts that can be told apart."""
+    """All that lies between an answer's bytes and its batch, as runtime.poller does it for each answer."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._state = SourceState(agents={})
-        self._by_bytes: Mapping[bytes, Seat] = {}
+        self._quick = Quick(settings)
 
-    def batch(self, opened: Opened, requested_at: int, answered_at: int, laps: Laps) -> Batch:
-        """As runtime.poller does it for each answer."""
-        snapshot = decode(opened, requested_at, answered_at, self._settings, self._by_bytes)
-        laps.mark(COMPARING[0])
-        self._state, batch = step(self._state, snapshot, self._settings)
-        self._by_bytes = snapshot.by_bytes
-        laps.mark(COMPARING[1])
+    def batch(self, body: bytes, at: int, laps: Laps) -> Batch:
+        """The batch of an answer asked for at this moment (unix ms)."""
+        opened = self._quick.open(body)
+        laps.mark("decode")
+        assert isinstance(opened, Opened)
+        self._state, batch, _ = self._quick.advance(self._state, opened, at, at + TRIP)
+        laps.mark("gate+step")
         return batch
 
 
@@ -134,7 +126,9 @@ def reader(source: Source, http: Any) -> VendorClient:
         clock=SystemClock(),
         max_body=LARGEST,
     )
-    return VendorClient(session, name=source.name, poll_interval=AT_ONCE)
+    client = VendorClient(session, name=source.name, poll_interval=AT_ONCE)
+    client.opener = lambda _: Opened(b"[]", None, None)  # what the answer holds is the next stage's
+    return client
 
 
 def parse(body: bytes, laps: Laps) -> None:
@@ -147,10 +141,7 @@ def parse(body: bytes, laps: Laps) -> None:
 async def own(core: Core, body: bytes, at: int, sink: Sink, kafka: Kafka, told: Told, laps: Laps) -> None:
     """One answer's way through our stages; `at` is its request's moment, unix ms."""
     laps.start()
-    opened = open_envelope(body)
-    laps.mark(OPENING)
-    assert isinstance(opened, Opened)
-    batch = core.batch(opened, at, at + TRIP, laps)
+    batch = core.batch(body, at, laps)
     records = encode(batch, kafka, told, ())
     laps.mark("encode")
     if records:

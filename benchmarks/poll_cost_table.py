@@ -15,11 +15,8 @@ COLUMNS = [*((system, True) for system in (PEER, *BARE)), *((system, False) for 
 LATE = 1.05
 """Times the interval, from one poll to the next."""
 
-CORE = ("opening", "decode", "gate+step", "decode+gate+step")
-"""The stages that do with an answer what `orjson.loads` does a part of."""
-
-INSIDE = "opening"
-"""A stage that `read` holds already."""
+OWN = ("decode", "gate+step", "encode")
+"""The stages that are ours alone: neither the network's nor Kafka's."""
 
 
 def tables(data: Found) -> str:
@@ -92,26 +89,18 @@ def _whole(data: Found) -> str:
 
 def _stages(found: list[Found]) -> str:
     names = list(dict.fromkeys(stage for one in found for stage in one["cpu"]))
-    heads = ["rows", "changed", "order", *names, "sum", "orjson.loads", "core ÷ loads", "sum ÷ loads", "µs per row"]
-    core = " + ".join(name for name in names if name in CORE)
+    heads = ["rows", "changed", "order", *names, "own", "orjson.loads", "own ÷ loads", "own, µs per row"]
     lines = [
-        f"CPU ms by stage, median over the polls. `read` holds `{INSIDE}`; core: {core}.",
+        f"CPU ms by stage, median over the polls; own: {' + '.join(OWN)}.",
         "",
         _line(heads),
         _line(["---"] * len(heads)),
     ]
     for one in sorted(found, key=lambda one: (one["shuffled"], one["rows"], one["share"])):
         stages, loads = one["cpu"], one["orjson.loads"]
-        total = sum(value for stage, value in stages.items() if stage != INSIDE)
-        inner = sum(value for stage, value in stages.items() if stage in CORE)
+        own = sum(value for stage, value in stages.items() if stage in OWN)
         row = [*_named((one["rows"], one["share"], one["shuffled"])), *(_ms(stages.get(name)) for name in names)]
-        row += [
-            _ms(total),
-            _ms(loads),
-            f"{inner / loads:.2f}",
-            f"{total / loads:.2f}",
-            f"{1e3 * total / one['rows']:.2f}",
-        ]
+        row += [_ms(own), _ms(loads), f"{own / loads:.2f}", f"{1e3 * own / one['rows']:.3f}"]
         lines.append(_line(row))
     return "\n".join(lines)
 
