@@ -8,7 +8,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamer.core import merge
-from streamer.core.codes import State
 from streamer.core.evidence import Kind
 from streamer.core.model import (
     SECOND,
@@ -73,12 +72,38 @@ def _arrived(
 
 
 def told(into: list[AgentStateChanged], after: AgentState, steps: Sequence[Transition], gap: int | None) -> AgentState:
-    """Adds an event for each step; the record after them."""
+    """Adds an event for each step; the record after them.
+
+    Along an extension's sequence time never goes back: the estimate is moved, the bounds only widened.
+    """
     for step in steps:
-        previous, after = after, _numbered(after, step.state, step.when, moved=True)
+        state, when, previous = step.state, step.when, after
+        at, latest = when.at, when.not_after
+        if at < previous.occurred_at:
+            at = previous.occurred_at
+        if latest < at:
+            latest = at
+        if when.at != at or when.not_after != latest:
+            when = When(at, when.not_before, latest, when.evidence)
+        sequence = previous.sequence + 1
+        after = replace(
+            previous,
+            sequence=sequence,
+            event_id=f"{previous.source}/{previous.extension}/{previous.epoch}/{sequence}",
+            occurred_at=at,
+            state=state,
+            since=at,
+            occurred_not_before=when.not_before,
+            occurred_not_after=latest,
+        )
+        change: Change = "state"
+        if previous.state == "signed_out":
+            change = "signed_in"
+        elif state == "signed_out":
+            change = "signed_out"
         # Who had signed out in between had no rows then.
-        shown = after if step.state != "signed_out" else replace(after, groups=(), memory=())
-        into.append(_event(_change(previous.state, step.state), previous, shown, step, gap))
+        shown = after if state != "signed_out" else replace(after, groups=(), memory=())
+        into.append(AgentStateChanged(change, previous, shown, when, step.basis, (), (), gap, step.ended_from))
     return after
 
 
@@ -101,28 +126,14 @@ def known(
     after = told(found, after, lived.steps, gap)
     if (joined or left) and not found:
         when = merge.regrouped(merge.pairs(before.groups, seats), window)
-        previous, after = after, _numbered(after, before.state, when, moved=False)
-        found.append(_event("groups", previous, after, Transition(before.state, when), gap))
+        previous, after = after, _regrouped(after, when)
+        when = replace(when, at=after.occurred_at, not_after=max(when.not_after, after.occurred_at))
+        found.append(AgentStateChanged("groups", previous, after, when, "observed", gap=gap))
     if joined or left:
         # Who signs in joins with it; otherwise it is by the end of the poll's events that the groups have changed.
         place = 0 if found[0].change == "signed_in" else -1
         found[place] = replace(found[place], joined=joined, left=left)
     return found, after, lived.kinds
-
-
-def _event(
-    change: Change, before: AgentState, after: AgentState, step: Transition, gap: int | None
-) -> AgentStateChanged:
-    when, at = step.when, after.occurred_at
-    if when.at != at or when.not_after < at:
-        when = replace(when, at=at, not_after=max(when.not_after, at))
-    return AgentStateChanged(change, before, after, when, step.basis, (), (), gap, step.ended_from)
-
-
-def _change(before: State, after: State) -> Change:
-    if before == "signed_out":
-        return "signed_in"
-    return "signed_out" if after == "signed_out" else "state"
 
 
 def _evidence(
@@ -138,23 +149,12 @@ def _evidence(
     return replace(before, observed_at=poll.observed_at, poll_id=poll.poll_id, **fields)
 
 
-def _numbered(after: AgentState, state: State, when: When, *, moved: bool) -> AgentState:
-    """The record with its next number; a change of groups alone leaves state and since as they are.
-
-    Along an extension's sequence time never goes back: the estimate is moved, the bounds only widened.
-    """
+def _regrouped(after: AgentState, when: When) -> AgentState:
+    """The record with its next number; a change of groups alone leaves state and since as they are."""
     sequence = after.sequence + 1
-    event_id = f"{after.source}/{after.extension}/{after.epoch}/{sequence}"
-    at = max(when.at, after.occurred_at)
-    if not moved:
-        return replace(after, sequence=sequence, event_id=event_id, occurred_at=at)
     return replace(
         after,
         sequence=sequence,
-        event_id=event_id,
-        occurred_at=at,
-        state=state,
-        since=at,
-        occurred_not_before=when.not_before,
-        occurred_not_after=max(when.not_after, at),
+        event_id=f"{after.source}/{after.extension}/{after.epoch}/{sequence}",
+        occurred_at=max(when.at, after.occurred_at),
     )

@@ -100,6 +100,8 @@ def timeline(
 ) -> Timeline:
     """What the extension went through, from its rows at two polls."""
     memories = by_group(memory)
+    if len(before) == len(after) == 1 and before[0].group == after[0].group:
+        return _alone(before[0], memories.get(before[0].group), after[0], window, settings)
     known = stamps(before)
     found: list[Inferred] = []
     groups: list[tuple[str, ...]] = []
@@ -119,6 +121,15 @@ def timeline(
     remembered.sort(key=lambda one: one.group)
     told = _told(start, state_now(after, remembered), steps, window)
     return Timeline(told, tuple(remembered), tuple(kind for seat in found for kind in seat.kinds))
+
+
+def _alone(before: Seat, memory: Memory | None, after: Seat, window: Window, settings: Settings) -> Timeline:
+    """`timeline` of one row: what it shows, the extension does."""
+    seat = infer(before, after, memory, window, settings)
+    remembered = () if seat.memory is None else (seat.memory,)
+    steps = weave([seat.track], _busiest)
+    told = _told(state_of(before, memory), state_of(after, seat.memory), steps, window)
+    return Timeline(told, remembered, seat.kinds)
 
 
 def _busiest(states: Sequence[State | None]) -> State | None:

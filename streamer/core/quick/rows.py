@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from streamer.core.codes import State, read
-from streamer.core.decode import LARGEST_NUMBER, LONGEST_TEXT, count, extension_number, stamp, whole
+from streamer.core.decode import LARGEST_NUMBER, LONGEST_TEXT, count, extension_number, name, stamp, whole
 from streamer.core.loose import Misunderstood
 from streamer.core.model import Seat, Settings
 
 MOST_MOMENTS = 65_536
 """Stamps that are remembered, some 8 MB."""
+
+MOST_EXTENSIONS = 200_000
+"""Extensions that are remembered; the texts are those of the rows that are kept."""
 
 MOST_CODES = 10_000
 """Pairs of codes, and names of groups, that are remembered."""
@@ -71,28 +74,47 @@ class _Meanings(dict[tuple[int | str | None, int | str | None], tuple[State, Sta
         return found
 
 
+class _Extensions(dict[str | int, str]):
+    """The extensions that were read before: one and the same text for all that is kept of one."""
+
+    def __missing__(self, value: str | int) -> str:
+        if len(self) >= MOST_EXTENSIONS:
+            self.clear()
+        found = self[value] = extension_number(value)
+        return found
+
+
+class _Groups(dict[str, str]):
+    """As _Extensions, for the names of groups."""
+
+    def __missing__(self, value: str) -> str:
+        if len(self) >= MOST_CODES:
+            self.clear()
+        found = self[value] = name(value, "")
+        return found
+
+
 class Reader:
     """Reads the rows of one source."""
 
     def __init__(self, settings: Settings) -> None:
         self._moments = _Moments(ZoneInfo(settings.timezone))
         self._meanings = _Meanings(settings.codes)
-        self._groups: dict[str, str] = {}
+        self._extensions = _Extensions()
+        self._groups = _Groups()
 
     def seat(self, text: bytes) -> Seat | None:
         """The row's seat; None where `decode` has to judge."""
         try:
             row = _decode(text)
-            extension, agent = row.extnumber, row.seatsname or ""
-            if isinstance(extension, int) or not (extension.isdigit() and extension.isascii() and len(extension) <= 64):
-                extension = extension_number(extension)
-            if len(row.queuename) > LONGEST_TEXT or len(agent) > LONGEST_TEXT:
+            agent, calls, misses, rest = row.seatsname or "", row.callsanswered, row.noanswercount, row.wrapuptime
+            if len(agent) > LONGEST_TEXT:
                 return None
             state, status, state_code, status_code = self._meanings[row.state, row.status]
             moments = self._moments
             return Seat(
-                self._groups.get(row.queuename) or self._group(row.queuename),
-                extension,
+                self._groups[row.queuename],
+                self._extensions[row.extnumber],
                 agent,
                 state,
                 status,
@@ -101,19 +123,9 @@ class Reader:
                 moments[row.lastassigntime],
                 moments[row.lastanswertime],
                 moments[row.seatschangetime],
-                _count(row.callsanswered),
-                _count(row.noanswercount),
-                _count(row.wrapuptime),
+                calls if type(calls) is int and 0 <= calls <= LARGEST_NUMBER else count(calls, ""),
+                misses if type(misses) is int and 0 <= misses <= LARGEST_NUMBER else count(misses, ""),
+                rest if type(rest) is int and 0 <= rest <= LARGEST_NUMBER else count(rest, ""),
             )
         except (Misunderstood, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-
-    def _group(self, name: str) -> str:
-        """One and the same text for all rows of a group."""
-        if len(self._groups) >= MOST_CODES:
-            self._groups.clear()
-        return self._groups.setdefault(name, name)
-
-
-def _count(value: int | str | None) -> int | None:
-    return value if type(value) is int and 0 <= value <= LARGEST_NUMBER else count(value, "")

@@ -57,6 +57,8 @@ class Twins:
         if old.group != new.group:
             return None
         memory = before.memory[0] if before.memory else None
+        if memory is not None and memory.group != new.group:
+            return None
         wrapping = before.state == "wrap_up"
         like = self._likeness(old, new, memory, wrapping)
         twins = self._known.get(like)
