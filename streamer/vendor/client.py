@@ -6,6 +6,7 @@ is a VendorUnavailable that names host:port and a remedy, never a form, a token 
 
 from __future__ import annotations
 
+import io
 import os
 import ssl as tls_library
 from collections.abc import Callable
@@ -205,21 +206,18 @@ class Session:
         """The body, decompressed. Past the limit an answer of HTTP 200 is an error, any other is cut."""
         good = response.status == 200
         limit = self._max_body if good else ERROR_BODY
-        parts: list[bytes] = []
-        size = 0
+        body = io.BytesIO()  # gives what it gathered away without a copy
         try:
             async for part in response.content.iter_any():
-                parts.append(part)
-                size += len(part)
-                if size > limit:
+                body.write(part)
+                if body.tell() > limit:
                     if good:
                         raise _TooLarge
                     break
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             if good:
                 raise  # the HTTP status says more than how its page ended
-        body = b"".join(parts)
-        return body if good else body[:limit]
+        return body.getvalue() if good else body.getvalue()[:limit]
 
 
 class VendorClient:
