@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -25,6 +26,9 @@ from streamer.kafka.framing import body
 
 NO_PROGRESS = 60.0
 """Seconds without a new record after which reading is given up: three times the longest transaction."""
+
+PORTION = 1000
+"""Records that are taken at once: a hundredth of a second, for which nothing else in this process goes on."""
 
 
 class LastFeed(msgspec.Struct, frozen=True):
@@ -58,25 +62,44 @@ async def restore(connection: Connection, sources: Collection[str]) -> Restored:
     broken: dict[str, str] = {}
     feeds = await last_feeds(connection, broken)
     agents: dict[str, dict[str, AgentState]] = {name: {} for name in sources}
-    async for record in read_to_end(connection, [connection.config.state_topic]):
-        key = (record.key or b"").decode("utf-8", "replace")
-        source, _, extension = key.partition("/")
-        if source not in agents:
-            continue
-        try:
-            if record.value is None:
-                agents[source].pop(extension, None)
-            else:
-                agents[source][extension] = _state(record.value, source, extension)
-            broken.pop(key, None)
-        except (ValueError, msgspec.MsgspecError) as error:
-            broken[key] = f"{_place(record)}: not an AgentState: {error}"
+    async for records in read_in_portions(connection, [connection.config.state_topic]):
+        _take(records, agents, broken)
     return Restored(agents, feeds, tuple(broken.values()))
+
+
+def _take(records: Sequence[Any], agents: Mapping[str, dict[str, AgentState]], broken: dict[str, str]) -> None:
+    """Go on with one partition's next records."""
+    # The newest of a key's records makes up for all before it, unless it is none of ours.
+    newest = {record.key: record for record in records}
+    doubtful = {record.key for record in newest.values() if not _takes(record, agents, broken)}
+    for record in reversed(records if doubtful else ()):
+        if record.key in doubtful and record is not newest[record.key] and _takes(record, agents, {}):
+            doubtful.remove(record.key)
+
+
+def _takes(record: Any, agents: Mapping[str, dict[str, AgentState]], broken: dict[str, str]) -> bool:
+    """Take what a record says of its key; False, and named in `broken`, if that is nothing."""
+    key = (record.key or b"").decode("utf-8", "replace")
+    source, _, extension = key.partition("/")
+    known = agents.get(source)
+    if known is None:
+        return True
+    try:
+        if record.value is None:
+            known.pop(extension, None)
+        else:
+            agent = _state(record.value, source, extension)
+            known[agent.extension] = agent
+    except (ValueError, msgspec.MsgspecError) as error:
+        broken[key] = f"{_place(record)}: not an AgentState: {error}"
+        return False
+    broken.pop(key, None)
+    return True
 
 
 def _state(value: bytes, source: str, extension: str) -> AgentState:
     agent = read_agent_state(body(value))
-    if (agent.source, agent.extension) != (source, extension):
+    if agent.extension != extension or agent.source != source:
         raise ValueError("its key names another extension")
     return agent
 
@@ -124,7 +147,10 @@ _feed_decoder = msgspec.json.Decoder(_Feed)
 
 def read_feed(value: bytes, source: str) -> LastFeed:
     """What a record on the feed topic says of `source`; ValueError, with the reason, if it says nothing of it."""
-    record = _feed_decoder.decode(body(value))
+    try:
+        record = _feed_decoder.decode(body(value))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if record.source != source:
         raise ValueError("its key names another source")
     offset = record.clock_offset_s
@@ -153,6 +179,16 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
     Where a topic was given more partitions later, a key's older records are in another partition than it belongs to
     now: they are left out once it has newer ones.
     """
+    async with aclosing(read_in_portions(connection, topics, glance=glance)) as portions:
+        async for records in portions:
+            for record in records:
+                yield record
+
+
+async def read_in_portions(
+    connection: Connection, topics: Sequence[str], *, glance: bool = False
+) -> AsyncGenerator[Sequence[Any]]:
+    """As `read_to_end`, but up to PORTION records of one partition at a time, for who need not look at each of them."""
     ends = await ends_of(connection, topics, committed=glance)
     partitions = list(ends)
     consumer = connection.consumer()
@@ -164,12 +200,15 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
         now = asyncio.get_running_loop().time
         last_progress = now()
         left = {tp for tp in partitions if ends[tp] > 0}
+        got: dict[Any, list[Any]] = {}
         while left:
-            got = await connection.call(consumer.getmany(*left, timeout_ms=200), "read a topic")
+            # After records there may be a transaction's end and nothing more: it moves positions, and wakes nobody.
+            reading = consumer.getmany(*left, timeout_ms=0 if got else 200, max_records=PORTION)
+            got = await connection.call(reading, "read a topic")
             for records in got.values():
-                for record in records:
-                    if current.holds(record):
-                        yield record
+                yield [record for record in records if current.holds(record)]
+                # What was fetched already is given without a pause, and all else in this process has its turn here.
+                await asyncio.sleep(0)
             reached = {tp for tp in left if await _position(connection, consumer, tp) >= ends[tp]}
             left -= reached
             if got or reached:
@@ -201,17 +240,17 @@ class Current:
 
     def __init__(self, partitions: Iterable[TopicPartition]) -> None:
         self._counts = Counter(tp.topic for tp in partitions)
-        self._found: dict[tuple[str, bytes], int] = {}
+        self._found: dict[str, dict[bytes, int]] = {topic: {} for topic in self._counts}
 
     def holds(self, record: Any) -> bool:
         """May this record stand for its key?"""
-        place = (record.topic, record.key or b"")
-        if self._found.setdefault(place, record.partition) == record.partition:
+        key, partition, found = record.key or b"", record.partition, self._found[record.topic]
+        if found.setdefault(key, partition) == partition:
             return True
-        home = (murmur2(place[1]) & 0x7FFFFFFF) % self._counts[record.topic]
-        if record.partition == home:
-            self._found[place] = home
-        return record.partition == home
+        home = (murmur2(key) & 0x7FFFFFFF) % self._counts[record.topic]
+        if partition == home:
+            found[key] = home
+        return partition == home
 
 
 async def partitions_of(connection: Connection, consumer: Any, topic: str) -> list[TopicPartition]:

@@ -16,9 +16,10 @@ from streamer.core.model import AgentState, AgentStateChanged, Batch, Seat, When
 from streamer.core.rejected import Told
 from streamer.errors import Fenced
 from streamer.kafka.connection import Connection
-from streamer.kafka.restore import read_to_end
+from streamer.kafka.restore import PORTION, read_in_portions, read_to_end
 from streamer.kafka.serde import Record, encode, key
 from streamer.kafka.store import KafkaStore
+from streamer.tasks import ended
 from tests.conftest import Topics
 from tests.validation import validate
 
@@ -127,15 +128,45 @@ async def test_a_foreign_record_is_named_and_skipped(store: KafkaStore, topics: 
             Record(topics.state, key("floor", "1"), b"\xff not JSON", NOW),
             Record(topics.state, key("floor", "2"), b'{"type": "AgentState"}', NOW),
             Record(topics.state, key("floor", "3"), wire.dumps(wire.agent_state(agent("4"))), NOW),
+            Record(topics.state, key("floor", "6"), b'{"type":"AgentState","x":' + b"[" * 100_000, NOW),
             Record(topics.feed, b"floor", b"[]", NOW),
+            Record(topics.feed, b"other", b'{"type":"FeedStatus","x":' + b"[" * 100_000, NOW),
             state_record(topics, "5"),
         ]
     )
     await sink.close()
     restored = await store.restore(["floor"])
     assert list(restored.agents["floor"]) == ["5"]
-    assert len(restored.problems) == 4
+    assert len(restored.problems) == 6
     assert all(problem.startswith((f"{topics.state}[", f"{topics.feed}[")) for problem in restored.problems)
+
+
+async def test_what_came_before_a_foreign_record_counts_and_what_came_after_it_makes_up_for_it(
+    store: KafkaStore, topics: Topics
+) -> None:
+    """Whether they are read together or not: a foreign record takes nothing away, and is told until ours is newer."""
+    foreign = [Record(topics.state, key("floor", str(n)), b"{}", NOW) for n in range(5)]
+    gone = [Record(topics.state, key("floor", str(n)), None, NOW) for n in range(5)]
+    ours = [[state_record(topics, str(n), sequence) for n in range(5)] for sequence in range(3)]
+    order = [
+        [ours[1][0], ours[2][0], foreign[0], foreign[0]],
+        [foreign[1], ours[1][1], foreign[1], ours[2][1]],
+        [ours[1][2], gone[2], foreign[2]],
+        [ours[1][3], foreign[3], gone[3]],
+        [foreign[4], foreign[4]],
+    ]
+    sink = store.sink(1)
+    await sink.open()
+    await sink.write([record for records in order for record in records])
+    await sink.close()
+    restored = await store.restore(["floor"])
+    assert restored.agents["floor"] == {"0": agent("0", 2), "1": agent("1", 2)}
+    newest = {
+        r.key: f"{r.topic}[{r.partition}]@{r.offset}" async for r in read_to_end(store.connection, [topics.state])
+    }
+    told = {problem.partition(":")[0] for problem in restored.problems}
+    assert told == {newest[key("floor", str(n))] for n in (0, 2, 4)}
+    assert len(restored.problems) == 3
 
 
 async def test_records_left_in_other_partitions_do_not_come_back(store: KafkaStore, topics: Topics) -> None:
@@ -158,6 +189,28 @@ async def test_records_left_in_other_partitions_do_not_come_back(store: KafkaSto
         **{str(n): agent(str(n), 2) for n in range(5, 20)},
         **{str(n): agent(str(n)) for n in range(20, 40)},
     }
+
+
+async def test_a_long_record_leaves_turns_to_everything_else(store: KafkaStore, topics: Topics) -> None:
+    """What was fetched at once is not taken at once: polls and heartbeats of other slots go on meanwhile."""
+    sink = store.sink(1)
+    await sink.open()
+    await sink.write([state_record(topics, "1", n) for n in range(3 * PORTION)])
+    await sink.close()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    portions = [(len(found), turns) async for found in read_in_portions(store.connection, [topics.state])]
+    await ended([other])
+    assert sum(size for size, _ in portions) == 3 * PORTION
+    assert max(size for size, _ in portions) <= PORTION
+    assert len({turn for _, turn in portions}) == len(portions)
 
 
 async def test_events_and_states_of_an_extension_share_a_partition_and_read_as_cloudevents(
