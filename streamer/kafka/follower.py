@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from streamer.kafka import topics
 from streamer.kafka.connection import Connection
-from streamer.kafka.restore import Current, partitions_of
+from streamer.kafka.restore import PORTION, Current, partitions_of
 
 
 class News(msgspec.Struct, frozen=True):
@@ -38,7 +38,8 @@ async def follow_all(connection: Connection, since: int, patience: float) -> Asy
         now = asyncio.get_running_loop().time
         heard = now()
         while now() - heard < patience:
-            got: dict[Any, list[Any]] = await connection.call(consumer.getmany(timeout_ms=200), "read a topic")
+            reading = consumer.getmany(timeout_ms=200, max_records=PORTION)
+            got: dict[Any, list[Any]] = await connection.call(reading, "read a topic")
             for tp, end in list(left.items()):
                 if await connection.call(consumer.position(tp), "read a topic") >= end:
                     del left[tp]
@@ -47,6 +48,8 @@ async def follow_all(connection: Connection, since: int, patience: float) -> Asy
                 heard = now()
             if records or not left:
                 yield News(records, not left)
+                # What was fetched already is given without a pause: polls and the rest of the process go on here.
+                await asyncio.sleep(0)
     finally:
         await connection.discard(consumer)
 
