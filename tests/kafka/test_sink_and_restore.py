@@ -16,9 +16,10 @@ from streamer.core.model import AgentState, AgentStateChanged, Batch, Seat, When
 from streamer.core.rejected import Told
 from streamer.errors import Fenced
 from streamer.kafka.connection import Connection
-from streamer.kafka.restore import read_to_end
+from streamer.kafka.restore import PORTION, read_in_portions, read_to_end
 from streamer.kafka.serde import Record, encode, key
 from streamer.kafka.store import KafkaStore
+from streamer.tasks import ended
 from tests.conftest import Topics
 from tests.validation import validate
 
@@ -188,6 +189,28 @@ async def test_records_left_in_other_partitions_do_not_come_back(store: KafkaSto
         **{str(n): agent(str(n), 2) for n in range(5, 20)},
         **{str(n): agent(str(n)) for n in range(20, 40)},
     }
+
+
+async def test_a_long_record_leaves_turns_to_everything_else(store: KafkaStore, topics: Topics) -> None:
+    """What was fetched at once is not taken at once: polls and heartbeats of other slots go on meanwhile."""
+    sink = store.sink(1)
+    await sink.open()
+    await sink.write([state_record(topics, "1", n) for n in range(3 * PORTION)])
+    await sink.close()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    portions = [(len(found), turns) async for found in read_in_portions(store.connection, [topics.state])]
+    await ended([other])
+    assert sum(size for size, _ in portions) == 3 * PORTION
+    assert max(size for size, _ in portions) <= PORTION
+    assert len({turn for _, turn in portions}) == len(portions)
 
 
 async def test_events_and_states_of_an_extension_share_a_partition_and_read_as_cloudevents(

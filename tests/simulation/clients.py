@@ -61,15 +61,15 @@ class FakeConsumer:
             await self._link.call("end_offsets", partial(ask, tps))
         return ends
 
-    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0) -> dict[TopicPartition, list[Stored]]:
-        """What is there now, else what is there a while later: {} if there still is nothing."""
-        # The callers' partitions may come from a set: its order must not show.
-        wanted = sorted(partitions or self._positions)
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int = 1000) -> Fetched:
+        """What is there now, else what is there a while later: {} if there still is nothing. So many of each."""
+        most = min(max_records, self._cluster.fetch_limit)
+        wanted = sorted(partitions or self._positions)  # they may come from a set: its order must not show
         for tps in self._glances(wanted):
-            if got := await self._link.call("fetch", partial(self._fetch, tps)):
+            if got := await self._link.call("fetch", partial(self._fetch, tps, most)):
                 return got
         await asyncio.sleep(timeout_ms / 1000 * self._cluster.random.uniform(0.1, 1.0))
-        return await self._link.call("fetch", partial(self._fetch, wanted))
+        return await self._link.call("fetch", partial(self._fetch, wanted, most))
 
     async def position(self, partition: TopicPartition) -> int:
         """The next offset: past markers and aborted records that were passed over."""
@@ -78,12 +78,11 @@ class FakeConsumer:
     def _glances(self, tps: list[TopicPartition]) -> list[list[TopicPartition]]:
         return by_leader(self._cluster, tps) if self._cluster.random.random() < APART else [tps]
 
-    def _fetch(self, tps: list[TopicPartition], _: float) -> dict[TopicPartition, list[Stored]]:
-        got: dict[TopicPartition, list[Stored]] = {}
+    def _fetch(self, tps: list[TopicPartition], most: int, _: float) -> Fetched:
+        got: Fetched = {}
         for tp in tps:
-            found, self._positions[tp] = self._cluster.partitions[tp].fetch(
-                self._positions[tp], self._cluster.fetch_limit, self._committed
-            )
+            at = self._positions[tp]
+            found, self._positions[tp] = self._cluster.partitions[tp].fetch(at, most, self._committed)
             if found:
                 got[tp] = found
         return got

@@ -195,6 +195,7 @@ class Quick:
 
     def _found(self, result: bytes, texts: Sequence[bytes], seats: Sequence[Seat]) -> tuple[Touched, Answer]:
         known = self._known
+        seats = [known.kept(seat) for seat in seats]
         rows = by_extension(seats)
         last = self._remembered(result, texts, seats)
         if last is None or max(map(len, rows.values())) > MOST_GROUPS:

@@ -39,6 +39,10 @@ class Known:
             rows = agent.groups if agent is not None else NO_SEATS
         return rows
 
+    def kept(self, seat: Seat) -> Seat:
+        """The seat as the record holds it where it is the same, so that it is in memory once."""
+        return next((one for one in self.shown(seat.extension) if one == seat), seat)
+
     def has(self, seat: Seat) -> bool:
         """Did the last answer show a row of this seat's group and extension?"""
         return any(one.group == seat.group for one in self.shown(seat.extension))

@@ -28,11 +28,13 @@ Shown = Callable[[Seat], bool]
 def ordered(layout: Layout, texts: Sequence[bytes], seats: Sequence[Seat], read: Read, shown: Shown) -> Ordered:
     """The answer that has these rows."""
     blocks: list[Block] = []
+    alike: dict[tuple[int, ...], tuple[int, ...]] = {}
     for at in range(0, len(texts), ROWS):
         rows = texts[at : at + ROWS]
         lead = layout.gap if at else b""
         sizes = (len(rows[0]) + len(lead), *(len(row) + len(layout.gap) for row in rows[1:]))
-        blocks.append((lead + layout.gap.join(rows), tuple(seats[at : at + ROWS]), tuple(accumulate(sizes))))
+        ends = tuple(accumulate(sizes))
+        blocks.append((lead + layout.gap.join(rows), tuple(seats[at : at + ROWS]), alike.setdefault(ends, ends)))
     return Ordered(layout, blocks, len(texts), read, shown)
 
 
