@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from streamer.core import shapes
 from streamer.core.feed import FeedStatus
 from streamer.core.infer import state_of
 from streamer.core.merge import by_group
@@ -55,93 +56,6 @@ def milliseconds(text: str) -> int:
     return round(moment.timestamp() * SECOND)
 
 
-class _Since(msgspec.Struct, gc=False):
-    state: str
-    since: str
-
-
-class _Group(msgspec.Struct, gc=False):
-    """A seat as an item of an event's `groups`."""
-
-    name: str
-    state: str
-    state_code: int | None
-    status_code: int | None
-    offered_at: str | None
-    answered_at: str | None
-    status_changed_at: str | None
-    calls_answered: int | None
-    no_answer_count: int | None
-    wrap_up_s: int | None
-
-
-class _Ended(msgspec.Struct, gc=False):
-    at: str
-    not_before: str
-    not_after: str
-
-
-class _Row(_Group, gc=False):
-    """A seat in an extension's record: with what only inference needs of it."""
-
-    agent: str
-    status: str
-    call_ended: _Ended | None
-    on_demand: bool
-
-
-class _Event(msgspec.Struct, gc=False):
-    type: str
-    schema_version: str
-    event_id: str
-    source: str
-    extension: str
-    agent: str
-    epoch: str
-    sequence: int
-    change: str
-    previous: _Since | None
-    current: _Since
-    previous_duration_s: float | None
-    previous_duration_min_s: float | None
-    previous_duration_max_s: float | None
-    occurred_at: str
-    occurred_not_before: str | None
-    occurred_not_after: str
-    basis: str
-    evidence: tuple[str, ...]
-    observed_at: str
-    poll_id: str
-    groups: list[_Group]
-    joined: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    left: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    gap_s: float | msgspec.UnsetType = msgspec.UNSET
-
-
-class _State(msgspec.Struct, gc=False):
-    type: str
-    schema_version: str
-    source: str
-    extension: str
-    agent: str
-    epoch: str
-    sequence: int
-    event_id: str
-    occurred_at: str
-    state: str
-    since: str
-    occurred_not_before: str | None
-    occurred_not_after: str
-    groups: list[_Row]
-    observed_at: str
-    poll_id: str
-    wrap_up_due: str | None
-    absent_since: str | None
-    absent_polls: int
-    read_until: str | None
-    absent_groups: tuple[str, ...]
-
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -149,7 +63,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
     """An `AgentStateChanged` as the contract writes it, in compact JSON."""
     before, after, when = changed.before, changed.after, changed.when
     lasted, shortest, longest = _durations(changed)
-    record = _Event(
+    record = shapes.Event(
         "AgentStateChanged",
         SCHEMA_VERSION,
         after.event_id,
@@ -159,8 +73,8 @@ def event_text(changed: AgentStateChanged) -> bytes:
         after.epoch,
         after.sequence,
         changed.change,
-        None if before is None else _Since(before.state, _text[before.since]),
-        _Since(after.state, _text[after.since]),
+        None if before is None else shapes.Since(before.state, _text[before.since]),
+        shapes.Since(after.state, _text[after.since]),
         lasted,
         shortest,
         longest,
@@ -172,7 +86,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
         _text[after.observed_at],
         after.poll_id,
         [
-            _Group(
+            shapes.Group(
                 seat.group,
                 state_of(seat, memory),
                 seat.state_code,
@@ -220,7 +134,7 @@ def _durations(changed: AgentStateChanged) -> tuple[float | None, float | None, 
 def state_text(agent: AgentState) -> bytes:
     """An `AgentState` as the state topic holds it, in compact JSON."""
     return _encode(
-        _State(
+        shapes.State(
             "AgentState",
             SCHEMA_VERSION,
             agent.source,
@@ -235,7 +149,7 @@ def state_text(agent: AgentState) -> bytes:
             None if agent.occurred_not_before is None else _text[agent.occurred_not_before],
             _text[agent.occurred_not_after],
             [
-                _Row(
+                shapes.Row(
                     seat.group,
                     state_of(seat, memory),
                     seat.state_code,
@@ -264,8 +178,8 @@ def state_text(agent: AgentState) -> bytes:
     )
 
 
-def _ended(ended: Ended | None) -> _Ended | None:
-    return None if ended is None else _Ended(_text[ended.at], _text[ended.not_before], _text[ended.not_after])
+def _ended(ended: Ended | None) -> shapes.Ended | None:
+    return None if ended is None else shapes.Ended(_text[ended.at], _text[ended.not_before], _text[ended.not_after])
 
 
 def event(changed: AgentStateChanged) -> dict[str, Any]:

@@ -188,11 +188,7 @@ async def read_to_end(connection: Connection, topics: Sequence[str], *, glance: 
 async def read_in_portions(
     connection: Connection, topics: Sequence[str], *, glance: bool = False
 ) -> AsyncGenerator[Sequence[Any]]:
-<<<<<<< HEAD
-    """As `read_to_end`, but up to PORTION records of one partition at a time: a long topic takes a tenth less."""
-=======
     """As `read_to_end`, but up to PORTION records of one partition at a time, for who need not look at each of them."""
->>>>>>> start
     ends = await ends_of(connection, topics, committed=glance)
     partitions = list(ends)
     consumer = connection.consumer()

@@ -34,8 +34,7 @@ ERROR_BODY: Final = 64 * 1024
 """Bytes read of an answer that is not HTTP 200: enough to see who wrote it."""
 
 READ_AHEAD: Final = 256 * 1024
-"""Bytes that wait to be read before the connection is told to pause: a long list in few pieces, and an endless body is
-still noticed early."""
+"""Bytes that wait before the connection is told to pause: a long list in few pieces, an endless one noticed early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +216,7 @@ class Session:
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             if good:
                 raise  # the HTTP status says more than how its page ended
-        return body.getvalue() if good else body.getvalue()[:limit]
+        return body.getvalue()[:limit]
 
 
 class VendorClient:
@@ -225,6 +224,7 @@ class VendorClient:
 
     on_reply: Callable[[Reply], None] | None = None
     """Called with every HTTP answer to a status call, usable or not."""
+    opener: Opener = staticmethod(open_envelope)
 
     def __init__(
         self,
@@ -237,10 +237,8 @@ class VendorClient:
     ) -> None:
         """`poll_interval` in seconds, above 0: it sets how many status calls a second are allowed."""
         self.name = name
-        self.opener: Opener = open_envelope
         self._session = session
-        self._queuename = queuename
-        self._extnumber = extnumber
+        self._filters = (queuename, extnumber)
         self._budget = poll_budget(poll_interval)
 
     async def poll(self) -> Polled:

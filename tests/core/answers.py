@@ -143,8 +143,8 @@ class Vendor:
     def _doubled(self, rows: list[Any]) -> list[Any]:
         if not rows:
             return rows
-        row = self.random.choice(rows)
-        if self.random.random() < 0.6 and isinstance(row, dict):
+        row: Any = self.random.choice(rows)
+        if self.random.random() < 0.6 and row in self.rows:
             row = {**row, "lastassigntime": stamp(self.now)}
         place = self.random.randrange(len(rows) + 1)
         return [*rows[:place], row, *rows[place:]]
@@ -155,7 +155,7 @@ class Vendor:
 
     def _spoilt(self, rows: list[Any]) -> list[Any]:
         place = self.random.randrange(len(rows) + 1)
-        good = [row for row in rows if isinstance(row, dict)]
+        good: list[Row] = [row for row in rows if isinstance(row, dict)]
         row: Row = dict(self.random.choice(good)) if good else {}
         thing = self.random.choice(
             (

@@ -22,6 +22,8 @@ from tests.simulation.producer import FakeProducer, Inner, by_leader
 APART = 0.25
 """Of the readings, how many see their partitions leader by leader rather than all in one moment."""
 
+Fetched = dict[TopicPartition, list[Stored]]
+
 
 class FakeConsumer:
     """AIOKafkaConsumer without a group."""
