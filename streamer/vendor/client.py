@@ -246,7 +246,7 @@ class VendorClient:
 
         Raises VendorUnavailable (Unusable when an answer came that is none), VendorRefused.
         """
-        return await drive(poll(self._session.account, self._queuename, self._extnumber, self.opener), self._perform)
+        return await drive(poll(self._session.account, *self._filters, self.opener), self._perform)
 
     def spare(self) -> float:
         """Seconds until the budget allows a poll beside the regular ones: see budget.py."""
