@@ -203,8 +203,7 @@ class Session:
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, decompressed. Past the limit an answer of HTTP 200 is an error, any other is cut."""
-        good = response.status == 200
-        limit = self._max_body if good else ERROR_BODY
+        limit = self._max_body if (good := response.status == 200) else ERROR_BODY
         body = io.BytesIO()  # gives what it gathered away without a copy
         try:
             async for part in response.content.iter_any():
