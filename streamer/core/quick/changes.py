@@ -10,6 +10,9 @@ import msgspec
 
 from streamer.core.model import Seat
 
+Row = bytes | msgspec.Raw
+"""A row's text."""
+
 Pair = tuple[Seat | None, Seat | None]
 """A row before and after, by its group and extension; None where it was or is not there."""
 
@@ -92,12 +95,11 @@ _WHITE = re.compile(rb"[ \t\r\n]*")
 _GAP = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
 
 
-def layout_of(result: bytes, rows: Sequence[bytes]) -> Layout | None:
-    """How the list `result`, whose rows these are, is written; None where it is not written alike everywhere."""
+def layout_of(result: bytes, rows: Sequence[Row]) -> tuple[Layout, int] | None:
+    """How the list `result`, whose rows these are, seems to be written, and where its first row begins; None where it
+    is surely not written alike everywhere."""
     first = _WHITE.match(result, 1)
     begin = first.end() if first else 1
     gap = _GAP.match(result, begin + len(rows[0])) if len(rows) > 1 else None
     layout = Layout(b"," if gap is None else gap[0], result[result.rindex(b"}") + 1 : -1])
-    whole = result[:begin] + layout.gap.join(rows) + layout.trail + b"]"
-    alike = whole == result and result.count(layout.marker) == len(rows) - 1
-    return layout if alike and all(row[:1] == b"{" for row in rows) else None
+    return (layout, begin) if result.count(layout.marker) == len(rows) - 1 else None

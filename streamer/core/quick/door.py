@@ -19,7 +19,7 @@ from streamer.core.envelope import Failure, Opened, open_envelope
 from streamer.core.loose import split
 from streamer.core.model import AgentState, Batch, Seat, Settings, Snapshot, SourceState
 from streamer.core.poll import open_poll
-from streamer.core.quick.changes import Answer, Changes, Odd, Rows, layout_of
+from streamer.core.quick.changes import Answer, Changes, Odd, Row, Rows, layout_of
 from streamer.core.quick.known import NO_SEATS, Known
 from streamer.core.quick.ordered import ordered
 from streamer.core.quick.rows import Reader
@@ -187,13 +187,13 @@ class Quick:
         """As `_touched`, for a list of which no row is known; and what to remember of it. Raises Odd."""
         if self._by_bytes:
             raise Odd  # the last one was, and this one will be
-        texts = [bytes(text) for text in split(result)]
+        texts = split(result)
         seats = [self._reader.seat(text) for text in texts]
         if not texts or len(texts) > max(LONG_LIST, len(result) // SHORTEST_ROW) or None in seats:
             raise Odd
         return self._found(result, texts, [seat for seat in seats if seat is not None])
 
-    def _found(self, result: bytes, texts: Sequence[bytes], seats: Sequence[Seat]) -> tuple[Touched, Answer]:
+    def _found(self, result: bytes, texts: Sequence[Row], seats: Sequence[Seat]) -> tuple[Touched, Answer]:
         known = self._known
         seats = [known.kept(seat) for seat in seats]
         rows = by_extension(seats)
@@ -204,12 +204,16 @@ class Quick:
         touched.update((name, NO_SEATS) for name in known.agents if name not in rows and known.shown(name))
         return touched, last
 
-    def _remembered(self, result: bytes, texts: Sequence[bytes], seats: Sequence[Seat]) -> Answer | None:
+    def _remembered(self, result: bytes, texts: Sequence[Row], seats: Sequence[Seat]) -> Answer | None:
         """The answer that has these rows; None where it is not one that can be compared as text."""
-        layout = (
-            layout_of(result, texts) if len({(seat.group, seat.extension) for seat in seats}) == len(texts) else None
-        )
-        return ordered(layout, texts, seats, self._reader.seat, self._known.has) if layout is not None else None
+        if len({(seat.group, seat.extension) for seat in seats}) != len(texts):
+            return None
+        found = layout_of(result, texts)
+        if found is None:
+            return None
+        layout, begin = found
+        last = ordered(layout, texts, seats, self._reader.seat, self._known.has)
+        return last if last.is_written(result, begin) else None
 
     def _compared(self, state: SourceState, snapshot: Snapshot, touched: Touched) -> tuple[SourceState, Batch]:
         """`step` for the extensions that are touched, and for those of which something is open."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from streamer.core.model import Seat
-from streamer.core.quick.changes import Changes, Layout, Odd, Pair
+from streamer.core.quick.changes import Changes, Layout, Odd, Pair, Row
 
 ROWS = 8
 """Rows of a block: few enough that a changed row costs little, many enough that the others cost next to nothing."""
@@ -20,12 +20,12 @@ Block = tuple[bytes, tuple[Seat, ...], tuple[int, ...]]
 """The text of some rows, with the gap before it (none stands before the list's first row), their seats, and where each
 row ends in the text."""
 
-Read = Callable[[bytes], Seat | None]
+Read = Callable[[Row], Seat | None]
 Shown = Callable[[Seat], bool]
 """Was there a row of this seat's group and extension in the last answer?"""
 
 
-def ordered(layout: Layout, texts: Sequence[bytes], seats: Sequence[Seat], read: Read, shown: Shown) -> Ordered:
+def ordered(layout: Layout, texts: Sequence[Row], seats: Sequence[Seat], read: Read, shown: Shown) -> Ordered:
     """The answer that has these rows."""
     blocks: list[Block] = []
     alike: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -47,6 +47,14 @@ class Ordered:
         self._count = count
         self.read = read
         self.shown = shown
+
+    def is_written(self, result: bytes, begin: int) -> bool:
+        """Is the list `result`, whose first row begins at `begin`, just this answer?"""
+        for text, _, _ in self._blocks:
+            if not result.startswith(text, begin):
+                return False
+            begin += len(text)
+        return result[begin:] == self.layout.trail + b"]"
 
     def __len__(self) -> int:
         """How many rows it has."""

@@ -14,6 +14,7 @@ from streamer.core.codes import State, read
 from streamer.core.decode import LARGEST_NUMBER, LONGEST_TEXT, count, extension_number, name, stamp, whole
 from streamer.core.loose import Misunderstood
 from streamer.core.model import Seat, Settings
+from streamer.core.quick.changes import Row
 
 MOST_MOMENTS = 65_536
 """Stamps that are remembered, some 8 MB."""
@@ -103,7 +104,7 @@ class Reader:
         self._extensions = _Extensions()
         self._groups = _Groups()
 
-    def seat(self, text: bytes) -> Seat | None:
+    def seat(self, text: Row) -> Seat | None:
         """The row's seat; None where `decode` has to judge."""
         try:
             row = _decode(text)
