@@ -69,6 +69,9 @@ class _AgentState(msgspec.Struct, gc=False, tag_field="type", tag="AgentState"):
     absent_groups: tuple[str, ...] = ()
 
 
+_CODES = 4096
+"""Codes of which one object each is kept."""
+
 _decoder = msgspec.json.Decoder(_AgentState)
 
 
@@ -120,8 +123,8 @@ def _seat(item: _Group, extension: str, agent: str) -> Seat:
         agent if item.agent is None or item.agent == agent else item.agent,
         "available" if item.state == "wrap_up" else _state(item.state),
         _state(item.status) if item.status else read(item.state_code, item.status_code, {}).status,
-        item.state_code,
-        item.status_code,
+        _code(item.state_code),
+        _code(item.status_code),
         None if (text := item.offered_at) is None else _moment(text),
         None if (text := item.answered_at) is None else _moment(text),
         None if (text := item.status_changed_at) is None else _moment(text),
@@ -153,3 +156,9 @@ _moment = lru_cache(maxsize=_KEPT)(milliseconds)
 def _shared(text: str) -> str:
     """The same object for the same text."""
     return text
+
+
+@lru_cache(maxsize=_CODES)
+def _code(code: int | None) -> int | None:
+    """The same object for the same code."""
+    return code

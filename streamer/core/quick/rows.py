@@ -19,9 +19,6 @@ from streamer.core.quick.changes import Row
 MOST_MOMENTS = 65_536
 """Stamps that are remembered, some 8 MB."""
 
-MOST_EXTENSIONS = 200_000
-"""Extensions that are remembered; the texts are those of the rows that are kept."""
-
 MOST_CODES = 10_000
 """Pairs of codes, and names of groups, that are remembered."""
 
@@ -75,18 +72,8 @@ class _Meanings(dict[tuple[int | str | None, int | str | None], tuple[State, Sta
         return found
 
 
-class _Extensions(dict[str | int, str]):
-    """The extensions that were read before: one and the same text for all that is kept of one."""
-
-    def __missing__(self, value: str | int) -> str:
-        if len(self) >= MOST_EXTENSIONS:
-            self.clear()
-        found = self[value] = extension_number(value)
-        return found
-
-
 class _Groups(dict[str, str]):
-    """As _Extensions, for the names of groups."""
+    """The groups that were read before: one and the same text for all rows of one."""
 
     def __missing__(self, value: str) -> str:
         if len(self) >= MOST_CODES:
@@ -101,7 +88,6 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self._moments = _Moments(ZoneInfo(settings.timezone))
         self._meanings = _Meanings(settings.codes)
-        self._extensions = _Extensions()
         self._groups = _Groups()
 
     def seat(self, text: Row) -> Seat | None:
@@ -111,11 +97,14 @@ class Reader:
             agent, calls, misses, rest = row.seatsname or "", row.callsanswered, row.noanswercount, row.wrapuptime
             if len(agent) > LONGEST_TEXT:
                 return None
+            extension = row.extnumber
+            if isinstance(extension, int) or not (extension.isdigit() and extension.isascii() and len(extension) <= 64):
+                extension = extension_number(extension)
             state, status, state_code, status_code = self._meanings[row.state, row.status]
             moments = self._moments
             return Seat(
                 self._groups[row.queuename],
-                self._extensions[row.extnumber],
+                extension,
                 agent,
                 state,
                 status,
