@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import msgspec
@@ -11,39 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.core.decode import decode
-from streamer.core.envelope import Failure, Opened, open_envelope
-from streamer.core.model import Batch, Seat, Settings, Snapshot, SourceState
+from streamer.core.envelope import Opened, open_envelope
+from streamer.core.model import Settings, Snapshot, SourceState
 from streamer.core.quick.door import Quick
-from streamer.core.step import step
 from streamer.simulator.api import VendorApi
 from streamer.simulator.faults import Faults
 from streamer.simulator.floor import PRESETS
 from streamer.simulator.world import World
 from tests.core.answers import DEEDS, Vendor
 from tests.core.builders import round_trip
+from tests.core.plain import Plain
 
 START = 1_795_399_200.0
 LOGIN = {"service": "App.Sip_Auth.Login", "appid": "app", "accesskey": "key"}
 SETTINGS = Settings("floor", timezone="UTC", forget_after_ms=3_600_000, poll_interval_ms=1000)
-
-
-class Plain:
-    """What remains without the fast path: the same door, row by row."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._by_bytes: Mapping[bytes, Seat] = {}
-
-    def open(self, body: bytes) -> Opened | Failure:
-        return open_envelope(body)
-
-    def advance(
-        self, state: SourceState, opened: Opened, requested_at: int, answered_at: int
-    ) -> tuple[SourceState, Batch, Snapshot]:
-        snapshot = decode(opened, requested_at, answered_at, self._settings, self._by_bytes)
-        self._by_bytes = snapshot.by_bytes
-        return *step(state, snapshot, self._settings), snapshot
 
 
 class Both:
