@@ -20,8 +20,8 @@ from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended, Me
 
 SCHEMA_VERSION = "1.0"
 
-MOST_TEXTS = 65_536
-"""Texts of moments that are remembered, some 8 MB."""
+MOST_TEXTS = 32_768
+"""Texts of moments that are remembered, some 4 MB."""
 
 
 class _Texts(dict[int, str]):

@@ -16,8 +16,8 @@ from streamer.core.loose import Misunderstood
 from streamer.core.model import Seat, Settings
 from streamer.core.quick.changes import Row
 
-MOST_MOMENTS = 65_536
-"""Stamps that are remembered, some 8 MB."""
+MOST_MOMENTS = 32_768
+"""Stamps that are remembered, some 4 MB."""
 
 MOST_CODES = 10_000
 """Pairs of codes, and names of groups, that are remembered."""
