@@ -40,6 +40,7 @@ class Poller:
     ) -> None:
         self._channel = channel
         self._source = source
+        self._opens = source if isinstance(source, Opens) else None
         self._clock = clock
         self._observer = observer
         self._tracer = tracer
@@ -125,8 +126,8 @@ class Poller:
         """One poll. The seconds to wait before the next where it failed, None for the usual rhythm."""
         channel = self._channel
         quick = channel.quick  # a new configuration may bring another one meanwhile
-        if isinstance(self._source, Opens):
-            self._source.opener = quick.open
+        if self._opens is not None:
+            self._opens.opener = quick.open
         try:
             polled = await self._source.poll()
         except VendorError as error:

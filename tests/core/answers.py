@@ -98,6 +98,18 @@ class Vendor:
             row["noanswercount"] = self.random.randrange(3)
         row["externalcallscount"] += 1
 
+    def rush(self) -> None:
+        """Many rows move on alike, in the same second: calls come in, are answered, end."""
+        moves = ((1214, "lastassigntime"), (1215, "lastanswertime"), (1213, ""), (1214, "lastanswertime"))
+        state, field = self.random.choice(moves)
+        when = stamp(self.now - self.random.choice((0, 0, 1, 50, -40)))
+        for at in self.random.sample(range(len(self.rows)), len(self.rows) // 2):
+            row = self.rows[at] = self.rows[at] | {"state": state, "status": 1213}
+            if field:
+                row[field] = when
+            if state == 1215:
+                row["callsanswered"] = int(row["callsanswered"]) + 1
+
     def answer_late(self) -> None:
         """A row that still rings and already shows its answer."""
         if self.rows:

@@ -67,7 +67,7 @@ def _bare(snapshot: Snapshot) -> Snapshot:
     return msgspec.structs.replace(snapshot, seats=(), by_bytes={})
 
 
-often = (*["change"] * 8, *["same"] * 2, *["poll"] * 12, "restart")
+often = (*["change"] * 8, *["rush"] * 5, *["same"] * 2, *["poll"] * 12, "restart")
 deeds = st.lists(st.sampled_from((*DEEDS, *often)), max_size=60)
 
 
