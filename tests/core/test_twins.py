@@ -38,7 +38,7 @@ STAMPS = (
 )
 """Milliseconds from the window's beginning: long ago, near its ends on either side, within it, yet to come."""
 
-CODES = ((1213, 1213), (1214, 1213), (1215, 1213), (1213, 1217), (1213, 1200), (1214, 1217), (1201, 1213))
+CODES = (*[(1213, 1213)] * 5, (1214, 1213), (1215, 1213), (1213, 1217), (1213, 1200), (1214, 1217), (1201, 1213))
 NOBODY = Verdict(frozenset(), frozenset(), frozenset(), frozenset())
 
 
@@ -62,7 +62,7 @@ def row(random: Random) -> Seat:
         state=state, status=status, answers=random.choice((None, 0, 1, 2, 3)), misses=random.choice((None, 0, 1, 2))
     )
     moments = {name: stamp(random) for name in ("offered_at", "answered_at", "status_changed_at")}
-    return replace(made, wrap_up_s=random.choice((None, 0, 3)), **moments)
+    return replace(made, wrap_up_s=random.choice((None, 0, 3, 3)), **moments)
 
 
 def like(random: Random, one: Seat) -> Seat:
@@ -90,7 +90,7 @@ def record(random: Random, before: Seat) -> AgentState:
         sequence=random.randrange(1, 9),
         event_id="floor/100001/6b039e20/7",
         occurred_at=START + random.choice((-50_000, -10, 2_000)),
-        state=random.choice(("wrap_up", "available", "talking", "ringing", "paused")),
+        state=random.choice(("wrap_up", "wrap_up", "available", "talking", "paused")),
         since=START - 50_000,
         occurred_not_before=START - 51_000,
         occurred_not_after=START - 49_000,
@@ -111,9 +111,9 @@ def test_each_twin_is_told_of_as_if_it_were_alone(seed: int, jumped: bool) -> No
     kept = record(random, before)
     for _ in range(12):
         other = record(random, before)
-        kept = replace(kept, **{name: getattr(other, name) for name in random.sample(("memory", "state", "since"), 1)})
-        old = like(random, before) if random.random() < 0.4 else before
-        new = like(random, after) if random.random() < 0.4 else after
+        kept = replace(kept, **{name: getattr(other, name) for name in random.choices(("memory", "state", "since"))})
+        old = like(random, before) if random.random() < 0.3 else before
+        new = like(random, after) if random.random() < 0.3 else after
         more = random.randrange(3)  # both counted so many calls more
         agent = replace(kept, groups=(counting(old, more),))
         seats = (counting(new, more),)
