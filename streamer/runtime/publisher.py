@@ -23,7 +23,6 @@ from streamer.kafka.restore import LastFeed
 from streamer.kafka.serde import Record, encode_feed
 from streamer.observe.observer import Written
 from streamer.runtime.channel import Channel, Writing
-from streamer.runtime.memory import MANY, give_back
 from streamer.runtime.outbox import Load
 from streamer.runtime.ports import Clock, Observer, Sink, Store
 from streamer.vendor.budget import backoff
@@ -93,10 +92,7 @@ class Publisher:
             self.turns += 1
             portions = self._gather()
             if portions:
-                large = await self._write(portions) > MANY
-                del portions
-                if large:
-                    give_back()
+                await self._write(portions)
                 continue
             self._let_go()
             if self._finish and not any(channel.waiting for channel in self._channels):
@@ -134,8 +130,7 @@ class Publisher:
             portions.append(_Portion(channel, loads, feed.cursor, written, encode_feed(feed, channel.config.kafka)))
         return portions
 
-    async def _write(self, portions: Sequence[_Portion]) -> int:
-        """Returns how many records that were."""
+    async def _write(self, portions: Sequence[_Portion]) -> None:
         records: list[Record] = []
         for portion in portions:
             records += [record for load in portion.loads for record in load.records]
@@ -153,7 +148,6 @@ class Publisher:
         else:
             self._written("committed", begun)
             self._committed(portions)
-        return len(records)
 
     def _written(self, outcome: Written, begun: float) -> None:
         self._observer.written(outcome, self._clock.monotonic() - begun)

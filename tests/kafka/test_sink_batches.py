@@ -16,7 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from streamer.config import Kafka
 from streamer.errors import Fenced, KafkaUnavailable
-from streamer.kafka.connection import MOST_RECORD_BYTES, Connection
+from streamer.kafka.connection import BATCH_BYTES, MOST_RECORD_BYTES, Connection
 from streamer.kafka.framing import Framing
 from streamer.kafka.restore import read_to_end
 from streamer.kafka.serde import Record
@@ -323,7 +323,7 @@ async def test_at_least_once_the_cursor_is_not_sent_after_an_earlier_round_faile
     await uncompressed.create(topics.events, max_message_bytes="2000")
     await uncompressed.create(topics.feed)
     sink = await opened(uncompressed, topics, transactional=False)
-    events = numbered(topics.events, 100, 1000, [b"floor/1"])
+    events = numbered(topics.events, 2 * BATCH_BYTES // 1000, 1000, [b"floor/1"])
     with pytest.raises(KafkaUnavailable):
         await sink.write([*events, Record(topics.feed, b"floor", b"{}", NOW)])
     await sink.close()
