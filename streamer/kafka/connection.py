@@ -125,6 +125,9 @@ class Connection:
                     error.problem, "it takes connections: check kafka.security_protocol, or is it still starting?"
                 ) from error
             raise
+        except asyncio.CancelledError:
+            await self.discard(client)
+            raise
 
     async def probe(self) -> None:
         """Connect to each bootstrap server once; raises the error of the last if none lets us in."""
