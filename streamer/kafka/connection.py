@@ -115,8 +115,9 @@ class Connection:
 
     async def start(self, client: Any) -> None:
         """Start a client; what the client only logs (a wrong password) is found out and raised."""
+        starting = asyncio.ensure_future(self.call(client.start(), "start a client"))
         try:
-            await self.call(client.start(), "start a client")
+            await asyncio.shield(starting)
         except KafkaError as error:
             await self.discard(client)
             if isinstance(error, KafkaUnavailable):
@@ -126,6 +127,10 @@ class Connection:
                 ) from error
             raise
         except asyncio.CancelledError:
+            # Given up half-way it would leave a connection that nobody closes.
+            await asyncio.wait([starting], timeout=STOP_TIMEOUT)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             await self.discard(client)
             raise
 
