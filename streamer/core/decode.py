@@ -239,7 +239,7 @@ def stamp(value: object, field: str, zone: ZoneInfo) -> int | None:
         raise Misunderstood(field, "not a time", "time") from None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def _moment(text: str, zone: ZoneInfo) -> int | None:
     """Unix milliseconds of a local stamp; None for the vendor's ways of writing «never»: empty, zeros, the epoch."""
     if not text or text.startswith("0000-00-00"):
