@@ -87,10 +87,11 @@ def test_both_paths_tell_the_same(rows: int, seed: int, deeds: Sequence[str], ah
             both.see(vendor.body(), asked, asked + random.randrange(1, 300), ahead=ahead)
 
 
-FAULTS = "every=7:partial,every=11:garbage_row,every=5:duplicate,every=13:strings,every=17:truncated,at=200+30:skew=90"
+JUMPS = "at=60+30:skew=-20,at=200+30:skew=90"
+FAULTS = f"every=7:partial,every=11:garbage_row,every=5:duplicate,every=13:strings,every=17:truncated,{JUMPS}"
 
 
-@pytest.mark.parametrize("faults", ["", "always:shuffle", FAULTS, f"always:shuffle,{FAULTS}"])
+@pytest.mark.parametrize("faults", ["", JUMPS, "always:shuffle", FAULTS, f"always:shuffle,{FAULTS}"])
 @pytest.mark.parametrize("floor", ["default", "brisk"])
 def test_both_paths_tell_the_same_of_a_floor(floor: str, faults: str) -> None:
     """Five minutes of an invented floor, in order or not, with answers spoilt now and then and a clock that jumps."""
