@@ -66,7 +66,7 @@ def decode(
     unread: set[str] = set()
     anonymous = 0
     rows = split(opened.result)
-    most = max(LONG_LIST, len(opened.result) // SHORTEST_ROW)
+    most = most_rows(len(opened.result))
     for index, raw in enumerate(rows[:most]):
         data = bytes(raw)
         seat = before.get(data)
@@ -103,6 +103,11 @@ def decode(
         rejected=tuple(rejected),
         by_bytes=by_bytes,
     )
+
+
+def most_rows(size: int) -> int:
+    """How many rows of a list of so many bytes are read."""
+    return max(LONG_LIST, size // SHORTEST_ROW)
 
 
 def _too_many(seats: dict[tuple[str, str], tuple[Seat, int, bytes]], extension: str) -> RejectedRow:

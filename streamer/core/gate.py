@@ -46,8 +46,7 @@ def missing(agents: Mapping[str, AgentState], rows: Mapping[str, tuple[Seat, ...
     so far, the waiting begins anew: this one has been missed once."""
     found: dict[str, AgentState] = {}
     for name, agent in agents.items():
-        groups, seats = agent.groups, rows.get(name, ())
-        if not groups or (len(groups) == len(seats) == 1 and groups[0].group == seats[0].group) or groups == seats:
+        if agent.groups == (seats := rows.get(name, ())) or not agent.groups:
             continue
         absent = {seat.group for seat in agent.groups} - {seat.group for seat in seats}
         if absent and (agent.absent_polls == 0 or absent <= set(agent.absent_groups)):

@@ -94,7 +94,7 @@ def compare(
         told += events_
         if problems:
             kinds.update(problems)
-        if before is not None and before.groups is not seats:
+        if before is not None:
             strays += clock.strays(before.groups, seats, poll.start, poll.end)
         was = state.agents.get(name)
         returned += was is not None and was.absent_since is not None and name not in missing

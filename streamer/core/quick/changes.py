@@ -39,12 +39,11 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """The rows that are not as before, the number of all rows, and the answer to remember in place of the last one.
+    """The rows that are not as before, and the answer to remember in place of the last one.
 
     `end` is where the last row ends in the text."""
 
     rows: Sequence[Pair]
-    count: int
     last: Answer
     end: int
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import msgspec
 from msgspec.structs import replace as replace_
 
-from streamer.core.decode import LONG_LIST, MOST_GROUPS, SHORTEST_ROW, decode
+from streamer.core.decode import MOST_GROUPS, decode, most_rows
 from streamer.core.envelope import Failure, Opened, open_envelope
 from streamer.core.loose import split
 from streamer.core.model import AgentState, Batch, Seat, Settings, Snapshot, SourceState
@@ -81,11 +81,11 @@ class Quick:
         return opened
 
     def _opened(self, body: bytes) -> _Ahead | None:
-        if self._last is None or not self._head or not body.startswith(self._head):
+        last, head = self._last, self._head
+        if last is None or not head or not body.startswith(head):
             return None
-        head = self._head
         try:
-            changes = self._changes(body, len(head))
+            changes = self._changes(last, body, len(head))
         except Odd:
             return None
         tail = body[changes.end :]
@@ -101,11 +101,8 @@ class Quick:
             return None
         return _Ahead(replace(opened, result=b""), changes, (body, begin, changes.end + len(after)))
 
-    def _changes(self, text: bytes, begin: int) -> Changes:
+    def _changes(self, last: Answer, text: bytes, begin: int) -> Changes:
         """What the answer in `text`, from its first row on, holds beside the last one. Raises Odd."""
-        last = self._last
-        if last is None:
-            raise Odd
         try:
             return last.changes(text, begin)
         except Odd:
@@ -132,7 +129,7 @@ class Quick:
             if self._last is None:
                 touched, last = self._whole(text[begin:end])
             else:
-                changes = ahead.changes if ahead is not None else self._listed(opened.result)
+                changes = ahead.changes if ahead is not None else self._listed(self._last, opened.result)
                 touched, last = self._touched(changes, end - begin), changes.last
         except Odd:
             return self._plainly(state, replace(opened, result=text[begin:end]), requested_at, answered_at)
@@ -152,19 +149,19 @@ class Quick:
         self._state, self._last, self._by_bytes = after, last, {}
         return after, batch, snapshot
 
-    def _listed(self, result: bytes) -> Changes:
+    def _listed(self, last: Answer, result: bytes) -> Changes:
         """What a list holds beside the last one. Raises Odd."""
         begin = _BEGIN.match(result)
-        if self._last is None or begin is None:
+        if begin is None:
             raise Odd
-        changes = self._changes(result, begin.end())
-        if result[changes.end :] != self._last.layout.end[1:]:
+        changes = self._changes(last, result, begin.end())
+        if result[changes.end :] != last.layout.end[1:]:
             raise Odd
         return changes
 
     def _touched(self, changes: Changes, length: int) -> Touched:
         """The rows now of each extension that has other ones, from a list of `length` bytes. Raises Odd."""
-        if changes.count > max(LONG_LIST, length // SHORTEST_ROW):
+        if len(changes.last) > most_rows(length):
             raise Odd
         touched: Touched = {}
         for before, after in changes.rows:
@@ -189,7 +186,7 @@ class Quick:
             raise Odd  # the last one was, and this one will be
         texts = split(result)
         seats = [self._reader.seat(text) for text in texts]
-        if not texts or len(texts) > max(LONG_LIST, len(result) // SHORTEST_ROW) or None in seats:
+        if not texts or len(texts) > most_rows(len(result)) or None in seats:
             raise Odd
         return self._found(result, texts, [seat for seat in seats if seat is not None])
 
@@ -228,7 +225,6 @@ class Quick:
             seats = touched[name] if name in touched else known.shown(name)
             if agent is not None:
                 if (told := twins.tell(agent, seats)) is not None:
-                    known.settle(name)
                     if agent.groups != seats or name in opened:
                         swift[name] = told
                     continue
@@ -256,8 +252,8 @@ class Quick:
         known.show(dict.fromkeys(known.agents, NO_SEATS) | by_extension(snapshot.seats))
         after = replace_(after, agents=known.agents)
         self._state, self._last, self._by_bytes = after, None, snapshot.by_bytes
-        texts = [bytes(text) for text in split(opened.result)]
-        if texts and not snapshot.rejected:
+        if snapshot.by_bytes and not snapshot.rejected:
+            texts = [bytes(text) for text in split(opened.result)]
             self._last = self._remembered(opened.result, texts, [snapshot.by_bytes[text] for text in texts])
             self._by_bytes = {} if self._last is not None else snapshot.by_bytes
         return after, batch, snapshot

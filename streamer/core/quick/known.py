@@ -90,11 +90,6 @@ class Known:
             else:
                 self._shown[name] = seats
 
-    def settle(self, name: str) -> None:
-        """The rows of this extension in the last answer are those of its record."""
-        if self._shown:
-            self._shown.pop(name, None)
-
     def _mark(self, name: str, agent: AgentState | None) -> None:
         if name in self._marked:
             self._unmark(name)

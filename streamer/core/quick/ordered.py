@@ -98,7 +98,7 @@ class Ordered:
         last = Ordered(self.layout, blocks, count, self.read, self.shown)
         if len(blocks) > 2 * (count // ROWS + ROWS):
             last = ordered(self.layout, last.texts(), last.seats(), self.read, self.shown)
-        return Changes(walk.pairs, count, last, position)
+        return Changes(walk.pairs, last, position)
 
 
 class _Walk:
@@ -108,7 +108,6 @@ class _Walk:
         self._text = text
         self._begin = begin
         self._gap = old.layout.gap
-        self._lead = old.layout.gap + b"{"
         self._marker = old.layout.marker
         self._end = old.layout.end
         self._read = old.read
@@ -127,11 +126,10 @@ class _Walk:
                 at = middle + 1
             else:
                 last = middle
-        listed = bool(at) or position > self._begin
-        start = position + (ends[at - 1] if at else 0) + (len(self._gap) if listed else 0)
-        if not (text.startswith(self._lead, start - len(self._gap)) if listed else text.startswith(b"{", start)):
+        start = self._start(position + (ends[at - 1] if at else 0))
+        if start is None:
             return 0
-        stop = text.find(self._marker, start) + 1 or text.find(self._end, start) + 1
+        stop = self._stop(start)
         rest = old[ends[at] :]
         before = seats[at]
         if not text.startswith(rest, stop) or (seat := self._read(text[start:stop])) is None or not _same(seat, before):

@@ -77,7 +77,7 @@ class Shuffled:
             rows[part] = seat
             pairs.append((before, seat))
         pairs += [(seat, None) for seat in left.values()]
-        return Changes(pairs, len(parts), self._last(parts, rows), end + 1)  # pyright: ignore[reportArgumentType]
+        return Changes(pairs, self._last(parts, rows), end + 1)  # pyright: ignore[reportArgumentType]
 
     def _last(self, parts: Sequence[bytes], rows: Mapping[bytes, Seat]) -> Answer:
         settled = sum(map(eq, parts, islice(self._known, LOOK))) >= min(SETTLED, len(parts))

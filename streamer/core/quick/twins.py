@@ -69,7 +69,7 @@ class Twins:
     def _first(self, before: AgentState, seats: tuple[Seat, ...], window: Window) -> _Twins:
         lived = merge.timeline(before.groups, before.memory, seats, window, self._settings)
         memory = lived.memory[0] if lived.memory else None
-        off = () if seats is before.groups else strays(before.groups, seats, self._poll.start, self._poll.end)
+        off = strays(before.groups, seats, self._poll.start, self._poll.end)
         return _Twins(lived.steps, memory, lived.kinds, merge.wrap_up_due(seats, lived.memory), tuple(off))
 
     def _told(self, before: AgentState, seats: tuple[Seat, ...], twins: _Twins) -> Swift:
