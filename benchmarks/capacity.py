@@ -24,8 +24,9 @@ from pathlib import Path
 from aiohttp import web
 
 from benchmarks.answers import Floor
-from benchmarks.poll_cost_systems import LARGEST, cpu_seconds, end, sixfold
+from benchmarks.poll_cost_systems import LARGEST, end, sixfold
 from benchmarks.stub import Stub
+from benchmarks.used import cpu_seconds, memory
 from tests.conftest import Topics
 from tests.e2e.deployment import wait_for
 from tests.kafka_server import KafkaServer, free_port
@@ -108,15 +109,14 @@ def main() -> int:
         disk = {topic: on_disk(folder, topic) for topic in (topics.events, topics.state)}
         time.sleep(asked.seconds)
         after, core = metrics(port) - before, (cpu_seconds(run.pid) - used) / asked.seconds
-        held = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{run.pid}/status").read_text())
-        report(asked, after, core, int(held[1]) / 1024 if held else 0.0)
+        report(asked, after, core, memory(run.pid))
         for topic, size in disk.items():
             each = (on_disk(folder, topic) - size) / max(1, after["streamer_events_total"])
             print(f"{topic}: {each:.0f} bytes on disk for each event")
     return 0
 
 
-def report(asked: argparse.Namespace, found: Counter[str], core: float, memory: float) -> None:
+def report(asked: argparse.Namespace, found: Counter[str], core: float, held: float) -> None:
     """What the process did meanwhile."""
     polls, late = found["streamer_polls_total"], "streamer_poll_lateness_seconds_bucket<="
     wanted = asked.sources * asked.seconds / asked.interval
@@ -124,7 +124,7 @@ def report(asked: argparse.Namespace, found: Counter[str], core: float, memory: 
     p99 = next((bound for bound, count in bounds if count >= 0.99 * bounds[-1][1]), float("inf"))
     print(
         f"{asked.sources} sources of {asked.rows} rows, every {asked.interval:g} s: {core:.1%} of a core, "
-        f"{memory:.0f} MB, {polls} of {wanted:.0f} polls, begun at most {p99:g} s late (p99), "
+        f"{held:.0f} MB, {polls} of {wanted:.0f} polls, begun at most {p99:g} s late (p99), "
         f"{found['streamer_events_total'] / asked.seconds:.0f} events a second"
     )
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from benchmarks.answers import MORNING, Floor
 from benchmarks.poll_cost_systems import OURS, Cell, command, end, sixfold, stubbed
+from benchmarks.used import memory
 from streamer.config import Kafka
 from streamer.core.envelope import Opened
 from streamer.core.model import Settings, SourceState
@@ -33,13 +32,6 @@ ROOM = 4.0
 """MB between the largest of the second half and the largest of the first: an allocator's play."""
 
 HOUR = 3600
-
-
-def resident(pid: int) -> float:
-    """What a process holds, in MB."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def virtual(rows: int, share: float, hours: int) -> list[float]:
@@ -59,7 +51,7 @@ def virtual(rows: int, share: float, hours: int) -> list[float]:
         encode(batch, topics, told, ())
         events += len(batch.events)
         if (second + 1) % HOUR == 0:
-            found.append(resident(os.getpid()))
+            found.append(memory(os.getpid()))
             print(f"hour {(second + 1) // HOUR}: {found[-1]:.1f} MB, {events} events", flush=True)
     return found
 
@@ -74,7 +66,7 @@ def real(rows: int, share: float, minutes: int, kafka: str) -> list[float]:
         try:
             for minute in range(1, minutes + 1):
                 time.sleep(60)
-                found.append(resident(process.pid))
+                found.append(memory(process.pid))
                 print(f"minute {minute}: {found[-1]:.1f} MB, {place.polls} polls", flush=True)
         finally:
             end(process)

@@ -35,7 +35,8 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
-from benchmarks.poll_cost_systems import OURS, PARTITIONS, Cell, Place, Running, cpu_seconds, end, sixfold, stubbed
+from benchmarks.poll_cost_systems import OURS, PARTITIONS, Cell, Place, Running, end, sixfold, stubbed
+from benchmarks.used import cpu_seconds
 from tests.conftest import Topics
 from tests.kafka_server import KafkaServer
 

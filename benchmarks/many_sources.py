@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -25,6 +24,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.used import cpu_seconds
 from tests.conftest import Topics
 from tests.e2e.deployment import ACCESSKEY, wait_for
 from tests.kafka_server import KafkaServer, free_port
@@ -79,12 +79,6 @@ def not_ready(port: int) -> dict[str, str]:
 def good_ones_live(port: int) -> bool:
     """Is every source live but those that are meant to fail?"""
     return not any(name.startswith(("good", "kafka")) for name in not_ready(port))
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:

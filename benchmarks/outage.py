@@ -19,6 +19,7 @@ import uuid
 from pathlib import Path
 
 from benchmarks.soak import report
+from benchmarks.used import memory
 from tests.conftest import Topics
 from tests.e2e.deployment import Deployment, wait_for
 from tests.kafka_server import KafkaServer
@@ -27,12 +28,6 @@ BEFORE, AFTER = 60.0, 20.0
 """Seconds of ordinary work before and after the outage."""
 
 SAMPLE = 60.0
-
-
-def memory(pid: int) -> float:
-    """Resident MiB of a process."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def outbox(port: int) -> tuple[int, float]:

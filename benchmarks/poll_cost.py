@@ -41,12 +41,12 @@ from benchmarks.poll_cost_systems import (
     Cell,
     Place,
     Running,
-    largest_memory,
     sixfold,
     stubbed,
     took,
 )
 from benchmarks.poll_cost_table import tables
+from benchmarks.used import memory
 from tests.kafka_server import KafkaServer
 
 INTERVALS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -84,7 +84,7 @@ def measure(system: str, place: Place, interval: float, seconds: float) -> dict[
             cost["wall_ms"] = took(before, running.histograms())
         elif not interval:
             cost["wall_ms"] = cost["every_ms"]
-        return cost | {"rss_mb": largest_memory(running.process.pid)}
+        return cost | {"rss_mb": memory(running.process.pid, "VmHWM")}
 
 
 def whole(asked: argparse.Namespace, kafka: str, cells: list[Cell], note: Any) -> None:

@@ -31,6 +31,7 @@ from typing import Any, Self
 from aiokafka.admin import NewTopic
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.used import TICK, cpu_seconds
 from streamer.kafka.topics import wanted as our_topics
 from tests.conftest import Topics
 from tests.kafka_server import free_port
@@ -61,7 +62,6 @@ LEAST_POLLS = 6
 """Of a measurement, however long they take."""
 
 COMMIT, POLL = "streamer_commit_latency_seconds", "streamer_poll_duration_seconds"
-TICK = os.sysconf("SC_CLK_TCK")
 Cost = dict[str, float]
 
 
@@ -243,19 +243,6 @@ def took(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, f
         if count:
             return total / count * 1e3
     raise RuntimeError("ours has polled nothing")
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used, its own and the system's for it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def largest_memory(pid: int) -> float:
-    """The most that it has held, in MB."""
-    held = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert held is not None
-    return int(held[1]) / 1024
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
 from benchmarks.answers import CHINA, Floor
+from benchmarks.used import memory
 from streamer.core.decode import decode
 from streamer.core.envelope import Opened, open_envelope
 from streamer.core.feed import Cursor, FeedStatus
@@ -155,23 +157,16 @@ async def slowest_turn(worst: list[float]) -> None:
         worst[0] = max(worst[0], time.perf_counter() - begun - 0.001)
 
 
-def memory(what: str) -> float:
-    """MiB of this process: VmRSS (resident) or VmHWM (the most that was)."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
-
-
 async def read(reader: str, address: str, topics: Topics, count: int, versions: int) -> dict[str, float]:
     """One reader's run: its seconds, those of CPU, for how long it held up the loop at most, and its memory."""
-    before, worst = memory("VmRSS"), [0.0]
+    before, worst = memory(os.getpid()), [0.0]
     watching = asyncio.create_task(slowest_turn(worst))
     begun, cpu = time.perf_counter(), time.process_time()
     kept = await (bare(address, topics, versions * count) if reader == "bare" else ours(address, topics))
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     watching.cancel()
     assert kept == versions * count if isinstance(kept, int) else len(kept) == count
-    after, peak = memory("VmRSS"), memory("VmHWM")
+    after, peak = memory(os.getpid()), memory(os.getpid(), "VmHWM")
     return {"seconds": seconds, "cpu": cpu, "held_up": worst[0], "before": before, "after": after, "peak": peak}
 
 
