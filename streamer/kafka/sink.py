@@ -7,10 +7,12 @@ old, and look at the commit cursor before writing again.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+from aiokafka.codec import lz4_encode
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -26,6 +28,12 @@ the broker ends no transaction that we still wait for."""
 
 KEYS_KEPT = 2**18
 """Keys whose hash is kept, about 220 bytes each: it is slow in pure Python, and the same extensions come for ever."""
+
+LZ4_LEVEL = 2
+"""Of 1 to 12. The client's own, 9, costs four times as much for batches that are a sixth smaller."""
+
+# The client has no setting for it, and looks the function up there for every batch.
+vars(sys.modules[DefaultRecordBatchBuilder.__module__])["lz4_encode"] = partial(lz4_encode, level=LZ4_LEVEL)
 
 UNFRAMED = Framing()
 

@@ -1,13 +1,11 @@
 """The vendor over HTTP: sends what the conversations in session.py yield, and holds the token between polls.
 
-This is the edge where aiohttp's errors become ours: every one of them, and every OSError, TLS error and time-out,
-is a VendorUnavailable that names host:port and a remedy, never a form, a token or an accesskey.
+No error of aiohttp, TLS or the operating system gets past it: see trouble.py.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import ssl as tls_library
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,13 +16,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from streamer.core.envelope import open_envelope
-from streamer.errors import ConfigError, VendorUnavailable
+from streamer.errors import ConfigError
 from streamer.units import is_local
 from streamer.vendor.budget import poll_budget
-from streamer.vendor.session import Account, Answer, Call, Opener, Polled, Sent, Step, Unreached, Unusable, poll
+from streamer.vendor.session import Account, Answer, Call, Opener, Polled, Sent, Step, Unusable, poll
 from streamer.vendor.tokens import Clock, Tokens, drive
+from streamer.vendor.trouble import CAUGHT, TooLarge, trouble
 
-__all__ = ["Clock", "Polled", "Reply", "Session", "Unusable", "VendorClient", "http_session", "tls", "trouble"]
+__all__ = ["Clock", "Polled", "Reply", "Session", "Unusable", "VendorClient", "http_session", "tls"]
 
 KEEP_ALIVE: Final = 3.0
 """Seconds an idle connection is kept: less than the 5 s after which common web servers close theirs, for a POST
@@ -45,66 +44,6 @@ class Reply:
     answered_at: int
     status: int
     body: bytes = field(repr=False)
-
-
-class _TooLarge(Exception):
-    """The body is longer than max_body."""
-
-
-NETWORK: Final = "check that the vendor's server is up and that url and the network are right"
-CUT: Final = "the connection or the vendor's server broke; asked again soon"
-# The rule: the first row whose class matches says what happened; `True`: nothing was sent. The last row of each
-# family is its root, so that a class that a new aiohttp adds still finds a row.
-TROUBLES: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
-    (
-        _TooLarge,
-        "the answer is longer than max_body",
-        "raise max_body if the list is that long, or narrow queuename or extnumber",
-        False,
-    ),
-    (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", "check url and the name server", True),
-    (aiohttp.ServerFingerprintMismatch, "the TLS certificate is not the expected one", "check ca_file", True),
-    (
-        aiohttp.ClientConnectorCertificateError,
-        "the TLS certificate is not trusted",
-        "put the certificate of its authority into ca_file, or the name on the certificate into url",
-        True,
-    ),
-    (aiohttp.ClientSSLError, "TLS failed", "check ca_file, and that url's port speaks TLS", True),
-    (aiohttp.ClientHttpProxyError, "the proxy refused", "reach the vendor without a proxy", True),
-    (aiohttp.ClientProxyConnectionError, "the proxy is not reached", "reach the vendor without a proxy", True),
-    (aiohttp.ClientConnectorError, "no connection", NETWORK, True),
-    (aiohttp.ConnectionTimeoutError, "no connection in time", NETWORK, True),
-    (aiohttp.ServerTimeoutError, "no answer in time", "check the vendor's server; asked again soon", False),
-    (aiohttp.ServerConnectionError, "the server closed the connection", CUT, False),
-    (aiohttp.ClientConnectionError, "the connection broke", CUT, False),
-    (aiohttp.ClientPayloadError, "the answer was cut short or wrongly encoded", CUT, False),
-    (aiohttp.UploadAbortedError, "the connection broke while the request was sent", CUT, False),
-    (aiohttp.InvalidURL, "url is not usable", "check url", True),
-    (aiohttp.NonHttpUrlClientError, "url is not http or https", "check url", True),
-    (aiohttp.RedirectClientError, "a redirect that cannot be followed", "put the final address into url", False),
-    (aiohttp.ClientResponseError, "the answer is not valid HTTP", "check that url's port speaks HTTP", False),
-    (aiohttp.ClientError, "the request failed", NETWORK, False),
-    (HttpProcessingError, "the answer is not valid HTTP", "check that url's port speaks HTTP", False),
-    (tls_library.SSLCertVerificationError, "the TLS certificate is not trusted", "check ca_file", True),
-    (tls_library.SSLError, "TLS failed", "check ca_file, and that url's port speaks TLS", False),
-    (TimeoutError, "no answer in time", "check the vendor's server; asked again soon", False),
-    (OSError, "the network failed", NETWORK, False),
-    (UnicodeError, "the host name cannot be encoded", "check url", True),
-)
-CAUGHT: Final = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, UnicodeError, _TooLarge)
-
-
-def trouble(error: BaseException, where: str) -> VendorUnavailable:
-    """Our error for one of aiohttp's, of the operating system's or of TLS. `where` is host:port.
-
-    The error's own text is not used: it may quote the url or what was sent.
-    """
-    for kind, problem, remedy, unsent in TROUBLES:
-        if isinstance(error, kind):
-            detail = _detail(error)
-            return (Unreached if unsent else VendorUnavailable)(f"{where}: {problem}{detail}", remedy)
-    return VendorUnavailable(f"{where}: the request failed ({type(error).__name__})", NETWORK)
 
 
 def http_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
@@ -205,16 +144,21 @@ class Session:
         """The body, decompressed. Past the limit an answer of HTTP 200 is an error, any other is cut."""
         limit = self._max_body if (good := response.status == 200) else ERROR_BODY
         body = io.BytesIO()  # gives what it gathered away without a copy
+        if expected := min(response.content_length or 0, limit):
+            body.seek(expected - 1)
+            body.write(b"\0")  # room for all of it at once
+            body.seek(0)
         try:
             async for part in response.content.iter_any():
                 body.write(part)
+                if body.tell() > limit and good:
+                    raise TooLarge
                 if body.tell() > limit:
-                    if good:
-                        raise _TooLarge
                     break
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             if good:
                 raise  # the HTTP status says more than how its page ended
+        body.truncate()
         return body.getvalue()[:limit]
 
 
@@ -265,19 +209,6 @@ class VendorClient:
         if self.on_reply:
             self.on_reply(Reply(answer.requested_at, answer.answered_at, answer.status, answer.body))
         return answer
-
-
-def _detail(error: BaseException) -> str:
-    """The operating system's or the TLS library's word for it, where it has one."""
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    if isinstance(cause, tls_library.SSLCertVerificationError):
-        word = getattr(cause, "verify_message", "")
-    elif isinstance(cause, tls_library.SSLError):
-        word = getattr(cause, "reason", "")
-    else:
-        number = getattr(cause, "errno", None)
-        word = os.strerror(number) if isinstance(number, int) and number > 0 else ""
-    return f" ({word})" if word else ""
 
 
 def _address(url: str) -> URL:

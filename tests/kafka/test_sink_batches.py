@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import NewPartitions, NewTopic
+from aiokafka.codec import lz4_encode
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -20,11 +21,13 @@ from streamer.kafka.connection import BATCH_BYTES, MOST_RECORD_BYTES, Connection
 from streamer.kafka.framing import Framing
 from streamer.kafka.restore import read_to_end
 from streamer.kafka.serde import Record
-from streamer.kafka.sink import Sink
+from streamer.kafka.sink import LZ4_LEVEL, Sink
 from tests.conftest import Topics
 
 NOW = 1_795_399_205_120
 PARTITIONS = 7
+BATCH_HEAD = 61
+"""Bytes before a batch's records, which alone are compressed."""
 BOTH = pytest.mark.parametrize("transactional", [True, False], ids=["exactly once", "at least once"])
 
 
@@ -329,3 +332,13 @@ async def test_at_least_once_the_cursor_is_not_sent_after_an_earlier_round_faile
     await sink.close()
     assert await uncompressed.records(topics.feed) == []
     assert await uncompressed.records(topics.events) == []
+
+
+def test_lz4_is_the_quick_one() -> None:
+    """The client would compress at a level for archives; it is told ours where it looks for its function."""
+    text = bytes(random.Random(5).choices(b"abcdefgh", k=20_000))
+    batch = DefaultRecordBatchBuilder(2, 3, 1, -1, -1, -1, 2**20)
+    batch.append(0, NOW, None, text, [])
+    bare = DefaultRecordBatchBuilder(2, 0, 1, -1, -1, -1, 2**20)
+    bare.append(0, NOW, None, text, [])
+    assert bytes(batch.build())[BATCH_HEAD:] == lz4_encode(bytes(bare.build())[BATCH_HEAD:], LZ4_LEVEL)

@@ -19,8 +19,9 @@ import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
 from streamer.errors import ConfigError, VendorUnavailable
-from streamer.vendor.client import CAUGHT, TROUBLES, Reply, Session, VendorClient, http_session, tls, trouble
+from streamer.vendor.client import Reply, Session, VendorClient, http_session, tls
 from streamer.vendor.session import Unreached
+from streamer.vendor.trouble import CAUGHT, TROUBLES, trouble
 from tests.vendor.lying import Behaviour, FakeClock, Form, Vendor, good, http, saying, served
 
 TOKEN = "configured-token-77"
@@ -243,6 +244,27 @@ async def test_a_bodys_length_may_be_just_the_limit(connections: aiohttp.ClientS
     async with served(saying(http(good()), hang_up=False)) as port:
         await client(connections, port, max_body=len(good())).poll()
         assert "longer" in await failing(client(connections, port, max_body=len(good()) - 1), port)
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 99\r\n\r\noops", b"oops"),
+        (http(gzip.compress(b"oops"), "502 Bad Gateway", GZIPPED), b"oops"),
+        (http(b"oops" * 20_000, "502 Bad Gateway"), (b"oops" * 20_000)[:65_536]),
+    ],
+    ids=["cut short", "longer while packed", "longer than is read"],
+)
+async def test_a_body_is_what_came_whatever_length_was_told(
+    connections: aiohttp.ClientSession, answer: bytes, body: bytes
+) -> None:
+    """Room is made by the length that its head tells; what did not come is not made up."""
+    replies: list[Reply] = []
+    async with served(saying(answer)) as port:
+        asking = client(connections, port)
+        asking.on_reply = replies.append
+        await failing(asking, port)
+    assert [reply.body for reply in replies] == [body]
 
 
 async def test_no_cookie_is_kept(connections: aiohttp.ClientSession) -> None:
