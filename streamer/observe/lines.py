@@ -27,6 +27,7 @@ def configure(level: str, secrets: Sequence[str], *, plain: bool) -> None:
     ]
     render = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer()
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),  # what is not logged costs next to nothing
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,

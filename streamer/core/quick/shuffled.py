@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from operator import eq
 
 from streamer.core.model import Seat
@@ -58,14 +58,15 @@ class Shuffled:
         if end < begin or not text.startswith(b"{", begin):
             raise Odd
         parts = self._part(text[begin + 1 : end])
-        known = self._known
-        rows = dict(zip(parts, map(known.get, parts), strict=True))
+        gone = dict(self._known)
+        found = list(map(gone.pop, parts, repeat(None)))
+        rows = dict(zip(parts, found, strict=True))
         if len(rows) != len(parts):
             raise Odd
-        left = {(s.group, s.extension): s for part, s in known.items() if part not in rows}
+        left = {(seat.group, seat.extension): seat for seat in gone.values()}
         pairs: list[Pair] = []
         came: set[tuple[str, str]] = set()
-        for part in [part for part, seat in rows.items() if seat is None]:
+        for part in [part for part, seat in zip(parts, found, strict=True) if seat is None]:
             seat = self._read(b"{%s}" % part)
             if seat is None:
                 raise Odd
