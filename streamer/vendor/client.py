@@ -151,9 +151,9 @@ class Session:
         try:
             async for part in response.content.iter_any():
                 body.write(part)
-                if body.tell() > limit and good:
-                    raise TooLarge
                 if body.tell() > limit:
+                    if good:
+                        raise TooLarge
                     break
         except (aiohttp.ClientError, HttpProcessingError, OSError):
             if good:

@@ -59,14 +59,13 @@ class Shuffled:
             raise Odd
         parts = self._part(text[begin + 1 : end])
         gone = dict(self._known)
-        found = list(map(gone.pop, parts, repeat(None)))
-        rows = dict(zip(parts, found, strict=True))
+        rows = dict(zip(parts, map(gone.pop, parts, repeat(None)), strict=True))
         if len(rows) != len(parts):
             raise Odd
         left = {(seat.group, seat.extension): seat for seat in gone.values()}
         pairs: list[Pair] = []
         came: set[tuple[str, str]] = set()
-        for part in [part for part, seat in zip(parts, found, strict=True) if seat is None]:
+        for part in [part for part, seat in rows.items() if seat is None]:
             seat = self._read(b"{%s}" % part)
             if seat is None:
                 raise Odd
