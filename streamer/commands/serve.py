@@ -35,7 +35,7 @@ from streamer.runtime.watchdog import unblocked
 from streamer.web.app import make_app, serving
 from streamer.web.board import Board
 from streamer.web.callbacks import Callbacks, Hint
-from streamer.web.watch import beat, watch_on_demand
+from streamer.web.watch import watch_on_demand
 
 RELOAD_AFTER = 0.5
 """Seconds from SIGHUP to the reading of the file: reading it takes a while, in which nothing else is done."""
@@ -105,9 +105,7 @@ async def serve(
         hint = await stack.enter_async_context(hinting(config, store, supervisor, log))
         Callbacks(lambda: supervisor.config, hint, clock, everyone).add_to(app)
         address = await stack.enter_async_context(serving(app, *config.http.address))
-        await stack.enter_async_context(
-            beside(beat(board, clock), watch_on_demand(board, store.connection, config, clock, everyone))
-        )
+        await stack.enter_async_context(beside(watch_on_demand(board, store.connection, config, clock, everyone)))
         log.serving(address)
         if started is not None:
             started.set_result(address)

@@ -5,7 +5,6 @@ Moments are written as RFC 3339 in UTC, with milliseconds only where there are a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from streamer.core import shapes
 from streamer.core.feed import FeedStatus
 from streamer.core.infer import state_of
 from streamer.core.merge import by_group
-from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended, Memory, Seat
+from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended
 
 SCHEMA_VERSION = "1.0"
 
@@ -63,6 +62,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
     """An `AgentStateChanged` as the contract writes it, in compact JSON."""
     before, after, when = changed.before, changed.after, changed.when
     lasted, shortest, longest = _durations(changed)
+    memories = by_group(after.memory)
     record = shapes.Event(
         "AgentStateChanged",
         SCHEMA_VERSION,
@@ -88,7 +88,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
         [
             shapes.Group(
                 seat.group,
-                state_of(seat, memory),
+                state_of(seat, memories.get(seat.group)),
                 seat.state_code,
                 seat.status_code,
                 None if seat.offered_at is None else _text[seat.offered_at],
@@ -98,7 +98,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
                 seat.no_answer_count,
                 seat.wrap_up_s,
             )
-            for seat, memory in _rows(after)
+            for seat in after.groups
         ],
     )
     if changed.change == "groups" or changed.joined or changed.left:
@@ -106,14 +106,6 @@ def event_text(changed: AgentStateChanged) -> bytes:
     if changed.gap is not None:
         record.gap_s = changed.gap / SECOND
     return _encode(record)
-
-
-def _rows(agent: AgentState) -> Iterable[tuple[Seat, Memory | None]]:
-    """The extension's seats, each with what is remembered of it."""
-    if not agent.memory:
-        return [(seat, None) for seat in agent.groups]
-    memories = by_group(agent.memory)
-    return [(seat, memories.get(seat.group)) for seat in agent.groups]
 
 
 def _durations(changed: AgentStateChanged) -> tuple[float | None, float | None, float | None]:
@@ -133,6 +125,7 @@ def _durations(changed: AgentStateChanged) -> tuple[float | None, float | None, 
 
 def state_text(agent: AgentState) -> bytes:
     """An `AgentState` as the state topic holds it, in compact JSON."""
+    memories = by_group(agent.memory)
     return _encode(
         shapes.State(
             "AgentState",
@@ -151,7 +144,7 @@ def state_text(agent: AgentState) -> bytes:
             [
                 shapes.Row(
                     seat.group,
-                    state_of(seat, memory),
+                    state_of(seat, memory := memories.get(seat.group)),
                     seat.state_code,
                     seat.status_code,
                     None if seat.offered_at is None else _text[seat.offered_at],
@@ -165,7 +158,7 @@ def state_text(agent: AgentState) -> bytes:
                     None if memory is None else _ended(memory.ended),
                     memory is not None and memory.on_demand,
                 )
-                for seat, memory in _rows(agent)
+                for seat in agent.groups
             ],
             _text[agent.observed_at],
             agent.poll_id,

@@ -51,7 +51,8 @@ def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str], trac
     `trace` are headers by which a reader of its events can join the trace of its poll.
     """
     at = batch.observed_at
-    records = [_event(changed, topics.events_topic, trace) for changed in batch.events]
+    origin, last = ("ce_source", f"/streamer/{batch.source}".encode()), (_SCHEMA, _JSON, *trace)
+    records = [_event(changed, topics.events_topic, origin, last) for changed in batch.events]
     records += [
         Record(
             topics.state_topic,
@@ -69,21 +70,18 @@ def encode(batch: Batch, topics: Kafka, told: Told, secrets: Iterable[str], trac
     return tuple(records)
 
 
-def _event(changed: AgentStateChanged, topic: str, trace: Headers) -> Record:
+def _event(changed: AgentStateChanged, topic: str, origin: tuple[str, bytes], last: Headers) -> Record:
     agent = changed.after
-    source, extension = agent.source, agent.extension
     headers = (
         _VERSION,
         ("ce_id", agent.event_id.encode()),
-        ("ce_source", f"/streamer/{source}".encode()),
+        origin,
         _TYPE,
         ("ce_time", wire.rfc3339(changed.when.at).encode()),
-        ("ce_subject", extension.encode()),
-        _SCHEMA,
-        _JSON,
-        *trace,
+        ("ce_subject", agent.extension.encode()),
+        *last,
     )
-    return Record(topic, key(source, extension), wire.event_text(changed), agent.observed_at, headers)
+    return Record(topic, key(agent.source, agent.extension), wire.event_text(changed), agent.observed_at, headers)
 
 
 def encode_feed(feed: FeedStatus, topics: Kafka) -> Record:

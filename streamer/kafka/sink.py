@@ -96,17 +96,19 @@ async def _send(producer: Any, records: Sequence[Record], framings: Mapping[str,
     counts: dict[str, int] = {}
     for record in records:
         topic = record.topic
-        if topic not in counts:
-            counts[topic] = len(await producer.partitions_for(topic))
-        place = topic, _hashed(record.key) % counts[topic]
+        count = counts.get(topic)
+        if count is None:
+            count = counts[topic] = len(await producer.partitions_for(topic))
+        place = topic, _hashed(record.key) % count
         framing = UNFRAMED if record.value is None else framings.get(topic, UNFRAMED)
-        if place in batches and _append(batches[place], record, framing):
-            continue
-        if place in batches:
+        batch = batches.get(place)
+        if batch is not None:
+            if _append(batch, record, framing):
+                continue
             await _deliver(producer, batches)
             batches, counts = {}, {}  # the topic may have got more partitions meanwhile
-        batches[place] = producer.create_batch()
-        _append(batches[place], record, framing)  # the first record fits, whatever its size
+        batch = batches[place] = producer.create_batch()
+        _append(batch, record, framing)  # the first record fits, whatever its size
     await _deliver(producer, batches)
 
 

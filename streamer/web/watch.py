@@ -19,9 +19,6 @@ from streamer.web.floor import HOUR, Changes, Floor
 SILENT_BEATS = 2
 """Heartbeats without any record after which reading begins anew."""
 
-GLANCE = 5.0
-"""Seconds between two looks at whether anybody looks."""
-
 RETRY_BASE, RETRY_CAP = 0.5, 5.0
 """Seconds between two attempts to read."""
 
@@ -29,13 +26,14 @@ RETRY_BASE, RETRY_CAP = 0.5, 5.0
 async def watch_on_demand(
     board: Board, connection: Connection, config: Config, clock: Clock, observer: Observer
 ) -> None:
-    """`watch` while somebody looks, and for a while after that; until cancelled."""
+    """`watch` while somebody looks, and for a while after that, and let the board tell its pages; until cancelled."""
     while True:
         await board.wanted()
         watching = asyncio.create_task(watch(board, connection, config, clock, observer), name="wallboard")
         try:
-            while not board.unseen(clock.now_ms()):
-                await clock.sleep(GLANCE)
+            while not board.unseen(now := clock.now_ms()):
+                board.beat(now)
+                await clock.sleep(BEAT / 1000)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -67,10 +65,3 @@ async def _read(connection: Connection, board: Board, floor: Floor, clock: Clock
             floor.take(news.records, board.changes if shown else Changes())
             if news.current and not shown:
                 board.show(floor, clock.now_ms())
-
-
-async def beat(board: Board, clock: Clock) -> None:
-    """Let the board tell its pages, until cancelled."""
-    while True:
-        await clock.sleep(BEAT / 1000)
-        board.beat(clock.now_ms())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from heapq import heappop, heappush
 
 from streamer.core import merge
 from streamer.core.evidence import answering, call_of
@@ -23,6 +24,8 @@ class Known:
         self._doubted: set[str] = set()
         self._remembering: set[str] = set()
         self._due: dict[str, int] = {}
+        self._queue: list[tuple[int, str]] = []
+        self._passed: set[str] = set()
         self._wraps: dict[str, int] = {}
         self._half: dict[str, AgentState] = {}
         self._gone: dict[str, int] = {}
@@ -50,9 +53,13 @@ class Known:
     def open(self, poll: Poll, settings: Settings) -> set[str]:
         """The extensions of which something is open: a doubt, a wrap-up that is due, a record to forget."""
         found = self._doubted | self._shown.keys()
-        due = self._due
-        if due:
-            found.update([name for name, moment in due.items() if moment <= poll.asked_at])
+        due, queue = self._due, self._queue
+        while queue and queue[0][0] <= poll.asked_at:
+            moment, name = heappop(queue)
+            if due.get(name) == moment:
+                self._passed.add(name)
+        # A clock that went back may have made it too early again.
+        found.update([name for name in self._passed if due[name] <= poll.asked_at])
         if poll.jumped:
             found |= self._remembering
         if self._oldest is not None and poll.end - self._oldest > settings.forget_after_ms:
@@ -97,6 +104,7 @@ class Known:
             return
         if agent.wrap_up_due is not None:
             self._due[name] = agent.wrap_up_due
+            heappush(self._queue, (agent.wrap_up_due, name))
         if agent.state == "wrap_up":
             self._wraps[name] = merge.wrap_up_may_end(agent)
         elif agent.state == "ringing" and any(map(_half, agent.groups)):
@@ -114,7 +122,7 @@ class Known:
 
     def _unmark(self, name: str) -> None:
         self._marked.discard(name)
-        for marks in (self._doubted, self._remembering):
+        for marks in (self._doubted, self._remembering, self._passed):
             marks.discard(name)
         for moments in (self._due, self._wraps, self._half, self._gone):
             moments.pop(name, None)

@@ -87,7 +87,7 @@ class Ordered:
                 position += len(block[0])
                 blocks.append(block)
                 continue
-            end = walk.one(position, block, blocks)
+            end = walk.in_place(position, block, blocks)
             if end:
                 position = end
                 continue
@@ -116,30 +116,45 @@ class _Walk:
         self.pairs: list[Pair] = []
         self.more = 0
 
-    def one(self, position: int, block: Block, blocks: list[Block]) -> int:
-        """As `block` where one row has changed in its place, as is mostly so; 0 where that is not all."""
-        text, (old, seats, ends) = self._text, block
-        at, last = 0, len(ends) - 1
-        while at < last:
-            middle = (at + last) // 2
-            if text.startswith(old[: ends[middle]], position):
-                at = middle + 1
-            else:
-                last = middle
-        start = self._start(position + (ends[at - 1] if at else 0))
-        if start is None:
-            return 0
-        stop = self._stop(start)
-        rest = old[ends[at] :]
-        before = seats[at]
-        if not text.startswith(rest, stop) or (seat := self._read(text[start:stop])) is None or not _same(seat, before):
-            return 0
-        self.pairs.append((before, seat))
-        more = stop - position - ends[at]
-        if more:
-            ends = (*ends[:at], *(end + more for end in ends[at:]))
+    def in_place(self, position: int, block: Block, blocks: list[Block]) -> int:
+        """As `block` where rows have changed in their places, as is mostly so; 0 where that is not all."""
+        text, matches = self._text, self._text.startswith
+        old, seats, ends = block
+        pairs: list[Pair] = []
+        stops, moved = ends, position
+        at, begin, final = 0, 0, len(ends) - 1
+        while True:
+            last = final
+            while at < last:
+                middle = (at + last) // 2
+                end = ends[middle]
+                if matches(old[begin:end], moved + begin):
+                    at, begin = middle + 1, end
+                else:
+                    last = middle
+            start = self._start(moved + begin)
+            if start is None:
+                return 0
+            stop = self._stop(start)
+            before, seat = seats[at], self._read(text[start:stop])
+            if seat is None or not _same(seat, before):
+                return 0
+            pairs.append((before, seat))
+            seats = (*seats[:at], seat, *seats[at + 1 :])
+            begin = ends[at]
+            more = stop - moved - begin
+            if more:
+                stops = (*stops[:at], *[end + more for end in stops[at:]])
+                moved += more
+            rest = old[begin:]
+            if matches(rest, stop):
+                break
+            if at == final:
+                return 0
+            at += 1
         stop += len(rest)
-        blocks.append((text[position:stop], (*seats[:at], seat, *seats[at + 1 :]), ends))
+        self.pairs += pairs
+        blocks.append((text[position:stop], seats, stops))
         return stop
 
     def block(
