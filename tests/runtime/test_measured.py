@@ -90,6 +90,7 @@ def test_the_age_of_what_waits_grows_while_kafka_is_away_and_ends_with_it() -> N
         await asyncio.sleep(60)
         age = value("outbox_age_seconds")
         assert 58 < age < 61
+        assert value("outbox_bytes") > 100 * value("outbox_batches") > 5000
         await asyncio.sleep(0.25)
         assert round(value("outbox_age_seconds") - age, 3) == 0.25
         await value.instance.die()
@@ -101,7 +102,7 @@ def test_the_age_of_what_waits_grows_while_kafka_is_away_and_ends_with_it() -> N
         assert again("outbox_age_seconds") > age
         await asyncio.sleep(4)
         assert slow.polls
-        assert (again("outbox_age_seconds"), again("outbox_batches")) == (0, 0)
+        assert [again(f"outbox_{name}") for name in ("age_seconds", "batches", "bytes")] == [0, 0, 0]
         assert again("event_latency_seconds_bucket", le="20.0") < again("event_latency_seconds_count") - 30
         await again.instance.end()
 

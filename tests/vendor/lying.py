@@ -113,7 +113,9 @@ async def served(behaviour: Behaviour, tls: ssl.SSLContext | None = None, port: 
             while not writer.is_closing():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = int(head.split("content-length:")[1].split("\r\n")[0])
-                form = dict(parse_qsl((await reader.readexactly(length)).decode(), keep_blank_values=True))
+                sent = (await reader.readexactly(length)).decode()
+                assert "\r\ncontent-type: application/x-www-form-urlencoded\r\n" in head, "no vendor would read this"
+                form = dict(parse_qsl(sent, keep_blank_values=True))
                 await behaviour(form, writer)
         except (asyncio.IncompleteReadError, OSError):
             pass  # the client hung up

@@ -47,6 +47,10 @@ async def test_nothing_is_followed_for_nobody(kafka: str, topics: Topics) -> Non
         await written(connection, records(states=[agent("2")]), topics)
         page = board.open_page(clock.now_ms())
         await until(lambda: set(board.floor.agents) == {("floor", "1"), ("floor", "2")})
+        await written(connection, records(states=[agent("3")]), topics)
+        async with asyncio.timeout(30):
+            while (await page.get())[0] != "change":
+                pass
         clock.ahead += UNSEEN + 1
         assert not board.unseen(clock.now_ms()), "a page is open"
         board.close_page(page, clock.now_ms())

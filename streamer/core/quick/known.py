@@ -23,9 +23,8 @@ class Known:
         self._marked: set[str] = set()
         self._doubted: set[str] = set()
         self._remembering: set[str] = set()
-        self._due: dict[str, int] = {}
-        self._queue: list[tuple[int, str]] = []
-        self._passed: set[str] = set()
+        self._due: list[tuple[int, str]] = []
+        self._overdue: set[str] = set()
         self._wraps: dict[str, int] = {}
         self._half: dict[str, AgentState] = {}
         self._gone: dict[str, int] = {}
@@ -53,13 +52,11 @@ class Known:
     def open(self, poll: Poll, settings: Settings) -> set[str]:
         """The extensions of which something is open: a doubt, a wrap-up that is due, a record to forget."""
         found = self._doubted | self._shown.keys()
-        due, queue = self._due, self._queue
-        while queue and queue[0][0] <= poll.asked_at:
-            moment, name = heappop(queue)
-            if due.get(name) == moment:
-                self._passed.add(name)
-        # A clock that went back may have made it too early again.
-        found.update([name for name in self._passed if due[name] <= poll.asked_at])
+        while self._due and self._due[0][0] <= poll.asked_at:
+            moment, name = heappop(self._due)
+            if name in self.agents and self.agents[name].wrap_up_due == moment:
+                self._overdue.add(name)
+        found |= self._overdue
         if poll.jumped:
             found |= self._remembering
         if self._oldest is not None and poll.end - self._oldest > settings.forget_after_ms:
@@ -103,8 +100,7 @@ class Known:
         if agent is None:
             return
         if agent.wrap_up_due is not None:
-            self._due[name] = agent.wrap_up_due
-            heappush(self._queue, (agent.wrap_up_due, name))
+            heappush(self._due, (agent.wrap_up_due, name))
         if agent.state == "wrap_up":
             self._wraps[name] = merge.wrap_up_may_end(agent)
         elif agent.state == "ringing" and any(map(_half, agent.groups)):
@@ -122,9 +118,9 @@ class Known:
 
     def _unmark(self, name: str) -> None:
         self._marked.discard(name)
-        for marks in (self._doubted, self._remembering, self._passed):
+        for marks in (self._doubted, self._remembering, self._overdue):
             marks.discard(name)
-        for moments in (self._due, self._wraps, self._half, self._gone):
+        for moments in (self._wraps, self._half, self._gone):
             moments.pop(name, None)
 
 

@@ -149,8 +149,6 @@ class _Walk:
             rest = old[begin:]
             if matches(rest, stop):
                 break
-            if at == final:
-                return 0
             at += 1
         stop += len(rest)
         self.pairs += pairs
