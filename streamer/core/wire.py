@@ -14,7 +14,7 @@ import orjson
 from streamer.core import shapes
 from streamer.core.feed import FeedStatus
 from streamer.core.infer import state_of
-from streamer.core.merge import by_group
+from streamer.core.merge import Memories, by_group
 from streamer.core.model import SECOND, AgentState, AgentStateChanged, Ended
 
 SCHEMA_VERSION = "1.0"
@@ -62,7 +62,7 @@ def event_text(changed: AgentStateChanged) -> bytes:
     """An `AgentStateChanged` as the contract writes it, in compact JSON."""
     before, after, when = changed.before, changed.after, changed.when
     lasted, shortest, longest = _durations(changed)
-    memories = by_group(after.memory)
+    memories: Memories = by_group(after.memory) if after.memory else {}
     record = shapes.Event(
         "AgentStateChanged",
         SCHEMA_VERSION,
@@ -125,7 +125,7 @@ def _durations(changed: AgentStateChanged) -> tuple[float | None, float | None, 
 
 def state_text(agent: AgentState) -> bytes:
     """An `AgentState` as the state topic holds it, in compact JSON."""
-    memories = by_group(agent.memory)
+    memories: Memories = by_group(agent.memory) if agent.memory else {}
     return _encode(
         shapes.State(
             "AgentState",

@@ -23,7 +23,7 @@ class Known:
         self._marked: set[str] = set()
         self._doubted: set[str] = set()
         self._remembering: set[str] = set()
-        self._due: list[tuple[int, str]] = []
+        self._due: list[tuple[int, str]] = []  # soonest first, with some that are not true any more
         self._overdue: set[str] = set()
         self._wraps: dict[str, int] = {}
         self._half: dict[str, AgentState] = {}

@@ -118,7 +118,7 @@ class _Walk:
 
     def in_place(self, position: int, block: Block, blocks: list[Block]) -> int:
         """As `block` where rows have changed in their places, as is mostly so; 0 where that is not all."""
-        text, matches, read = self._text, self._text.startswith, self._read
+        text, matches = self._text, self._text.startswith
         old, seats, ends = block
         pairs: list[Pair] = []
         stops, moved = ends, position
@@ -136,8 +136,8 @@ class _Walk:
             if start is None:
                 return 0
             stop = self._stop(start)
-            before, seat = seats[at], read(text[start:stop])
-            if seat is None or seat.extension != before.extension or seat.group != before.group:
+            before, seat = seats[at], self._read(text[start:stop])
+            if seat is None or not _same(seat, before):
                 return 0
             pairs.append((before, seat))
             seats = (*seats[:at], seat, *seats[at + 1 :])
