@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from streamer import schemas
 from streamer.cli import main, parser
+from streamer.cli.common import finish
 from streamer.commands.lines import clean, event_line, state_line
 from tests.sample_records import example, examples
 
@@ -169,3 +171,15 @@ def test_a_verdict_is_the_exit_code_also_where_nobody_reads_it(tmp_path: Path) -
                 [sys.executable, "-m", "streamer", *command], stdout=out, stderr=subprocess.PIPE, text=True, check=False
             )
         assert (done.returncode, "Traceback" in done.stderr, "BrokenPipe" in done.stderr) == (1, False, False)
+
+
+def test_what_is_imported_is_left_alone_by_the_garbage_collector() -> None:
+    """Going through all of it takes tens of milliseconds, in which nobody is polled."""
+
+    async def work() -> None:
+        assert gc.get_freeze_count() > 10_000
+
+    try:
+        assert finish(work()) == 0
+    finally:
+        gc.unfreeze()
