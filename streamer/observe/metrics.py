@@ -6,6 +6,7 @@ import platform
 import time
 from collections import Counter as Count
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import get_args
 
@@ -37,7 +38,7 @@ class MetricsObserver(Observer):
 
     def __init__(self, registry: CollectorRegistry, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._outbox: dict[str, tuple[int, int, int | None]] = {}
+        self._oldest: dict[str, int | None] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -176,16 +177,15 @@ class MetricsObserver(Observer):
         self._late.labels(source).observe(late)
 
     def outbox(self, source: str, batches: int, size: int, oldest: int | None) -> None:
-        if source not in self._outbox:
-            self._waiting.labels(source).set_function(lambda: self._waits(source)[0])
-            self._bytes.labels(source).set_function(lambda: self._waits(source)[1])
-            self._age.labels(source).set_function(lambda: self._waits(source)[2])
-        self._outbox[source] = (batches, size, oldest)
+        self._waiting.labels(source).set(batches)
+        self._bytes.labels(source).set(size)
+        if source not in self._oldest:
+            self._age.labels(source).set_function(partial(self._waited, source))
+        self._oldest[source] = oldest
 
-    def _waits(self, source: str) -> tuple[int, int, float]:
-        """Batches, bytes and the age of the oldest, in seconds."""
-        batches, size, oldest = self._outbox.get(source, (0, 0, None))
-        return batches, size, 0.0 if oldest is None else max(0.0, self._now() - oldest / 1000)
+    def _waited(self, source: str) -> float:
+        oldest = self._oldest.get(source)
+        return 0.0 if oldest is None else max(0.0, self._now() - oldest / 1000)
 
     def disk(self, problem: str) -> None:
         self._disk.set(not problem)
@@ -195,7 +195,7 @@ class MetricsObserver(Observer):
 
     def released(self, source: str) -> None:
         # What another instance has now is no longer ours to tell.
-        self._outbox.pop(source, None)
+        self._oldest.pop(source, None)
         for gauge in self._of_owned_sources:
             gauge.remove_by_labels({"source": source})
 
@@ -216,14 +216,9 @@ class MetricsObserver(Observer):
         for kind, count in findings.contradictions.items():
             self._contradictions.labels(source, kind).inc(count)
         self._held.labels(source).set(findings.held)
-        rare = (
-            (self._believed, findings.believed),
-            (self._returned, findings.returned),
-            (self._jumps, findings.jumped),
-        )
-        for counter, count in rare:
-            if count:
-                counter.labels(source).inc(count)
+        self._believed.labels(source).inc(findings.believed)
+        self._returned.labels(source).inc(findings.returned)
+        self._jumps.labels(source).inc(findings.jumped)
         self._zone.labels(source).set((findings.zone_off or 0) / 1000)
         if findings.offset is not None:
             self._offset.labels(source, "min").set(findings.offset.low / 1000)

@@ -10,7 +10,6 @@ import ssl as tls_library
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -35,10 +34,6 @@ ERROR_BODY: Final = 64 * 1024
 
 READ_AHEAD: Final = 256 * 1024
 """Bytes that wait before the connection is told to pause: a long list in few pieces, an endless one noticed early."""
-
-
-FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
-"""Of a form that is encoded already: the library would prepare a multipart one first, for every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +133,8 @@ class Session:
 
     async def _post(self, form: dict[str, str]) -> Answer:
         requested_at = self.clock.now_ms()
-        body = urlencode(form).encode()
         async with self._http.post(
-            self._url, data=body, headers=FORM, allow_redirects=False, timeout=self._timeout, ssl=self._ssl
+            self._url, data=form, allow_redirects=False, timeout=self._timeout, ssl=self._ssl
         ) as response:
             body = await self._read(response)
             location = _target(self._url, response.headers.get("Location", ""))

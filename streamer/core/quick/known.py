@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
 
 from streamer.core import merge
 from streamer.core.evidence import answering, call_of
@@ -23,8 +22,7 @@ class Known:
         self._marked: set[str] = set()
         self._doubted: set[str] = set()
         self._remembering: set[str] = set()
-        self._due: list[tuple[int, str]] = []  # soonest first, with some that are not true any more
-        self._overdue: set[str] = set()
+        self._due: dict[str, int] = {}
         self._wraps: dict[str, int] = {}
         self._half: dict[str, AgentState] = {}
         self._gone: dict[str, int] = {}
@@ -52,11 +50,9 @@ class Known:
     def open(self, poll: Poll, settings: Settings) -> set[str]:
         """The extensions of which something is open: a doubt, a wrap-up that is due, a record to forget."""
         found = self._doubted | self._shown.keys()
-        while self._due and self._due[0][0] <= poll.asked_at:
-            moment, name = heappop(self._due)
-            if name in self.agents and self.agents[name].wrap_up_due == moment:
-                self._overdue.add(name)
-        found |= self._overdue
+        due = self._due
+        if due:
+            found.update([name for name, moment in due.items() if moment <= poll.asked_at])
         if poll.jumped:
             found |= self._remembering
         if self._oldest is not None and poll.end - self._oldest > settings.forget_after_ms:
@@ -100,7 +96,7 @@ class Known:
         if agent is None:
             return
         if agent.wrap_up_due is not None:
-            heappush(self._due, (agent.wrap_up_due, name))
+            self._due[name] = agent.wrap_up_due
         if agent.state == "wrap_up":
             self._wraps[name] = merge.wrap_up_may_end(agent)
         elif agent.state == "ringing" and any(map(_half, agent.groups)):
@@ -118,9 +114,9 @@ class Known:
 
     def _unmark(self, name: str) -> None:
         self._marked.discard(name)
-        for marks in (self._doubted, self._remembering, self._overdue):
+        for marks in (self._doubted, self._remembering):
             marks.discard(name)
-        for moments in (self._wraps, self._half, self._gone):
+        for moments in (self._due, self._wraps, self._half, self._gone):
             moments.pop(name, None)
 
 
